@@ -1,0 +1,52 @@
+"""Published numerical solvers behind one array interface, called as one calls SciPy.
+
+Importing the package loads NumPy at most; every public name below is imported on first use (PEP 562).
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from numopt._version import __version__
+
+if TYPE_CHECKING:
+    from numopt import bench, constrained, kernels, problems, sketching
+    from numopt._config import set_threads, show_config, warmup
+    from numopt._core.status import Status
+    from numopt.constrained import sketched_newton
+
+__all__ = [
+    "Status",
+    "__version__",
+    "bench",
+    "constrained",
+    "kernels",
+    "problems",
+    "set_threads",
+    "show_config",
+    "sketched_newton",
+    "sketching",
+    "warmup",
+]
+
+_MODULES = frozenset({"bench", "constrained", "kernels", "problems", "sketching"})
+_NAMES = {
+    "Status": "numopt._core.status",
+    "set_threads": "numopt._config",
+    "show_config": "numopt._config",
+    "sketched_newton": "numopt.constrained",
+    "warmup": "numopt._config",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"numopt.{name}")
+    if name in _NAMES:
+        value = getattr(importlib.import_module(_NAMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'numopt' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
