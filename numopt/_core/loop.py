@@ -25,14 +25,15 @@ class Measure:
     """
 
     value: float
-    fun: float = math.nan
+    fun: float | None = None
     fields: Mapping[str, float] = field(default_factory=dict)
     name: str = "measure"
     arrays: Callable[[], Mapping[str, Array]] = dict
 
     def numbers(self) -> dict[str, float]:
-        """Return the stopping measure first, then the objective and the further numbers."""
-        return {self.name: self.value, "fun": self.fun, **self.fields}
+        """Return the stopping measure first, then the objective, where there is one, and the further numbers."""
+        objective = {} if self.fun is None else {"fun": self.fun}
+        return {self.name: self.value, **objective, **self.fields}
 
     def intermediate(self) -> OptimizeResult:
         """Return what a callback gets."""

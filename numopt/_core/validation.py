@@ -146,8 +146,11 @@ def check_unknown_options(options: Iterable[str], solver: str) -> None:
 def _real_array(x: Any, name: str, ndim: int, xp: Namespace | None, dtype: Any, finite: bool) -> Array:
     if is_sparse(x):
         raise TypeError(f"`{name}` must be a dense array, got a sparse matrix; convert with `{name}.toarray()`.")
-    xp = namespace(x) if xp is None else xp
+    if x is None:
+        raise TypeError(f"`{name}` must be a {ndim}-D array of real numbers, got None.")
     try:
+        # An empty array stands for the library that the other arguments came from.
+        xp = namespace(x) if xp is None else namespace(x, xp.empty(0))
         (array,) = promote(x, xp=xp)
     except (TypeError, ValueError) as error:
         raise TypeError(f"`{name}` must be a {ndim}-D array of real numbers: {error}") from error
@@ -168,6 +171,8 @@ def _real_sparse(A: Any, name: str, dtype: Any, finite: bool) -> Any:
     except TypeError as error:
         raise TypeError(f"`{name}` must be a sparse matrix of real numbers: {error}") from error
     _check_real(A, name, xp)
+    if A.ndim != 2:
+        raise ValueError(f"`{name}` must be a 2-D sparse matrix, got shape {tuple(A.shape)}.")
     if dtype is not None:
         A = A.astype(dtype)
     if finite and A.nnz and not bool(xp.all(xp.isfinite(A.data))):

@@ -25,4 +25,4 @@ def warn(message: str, category: type[Warning] = NumoptWarning) -> None:
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("numopt", "scipy"):
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level - 1 if level > 2 else 2)
+    warnings.warn(message, category, stacklevel=level)
