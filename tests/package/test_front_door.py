@@ -1,0 +1,32 @@
+"""What the README and the documentation tell a newcomer to type."""
+
+import re
+
+import pytest
+
+from tests.helpers.tree import ROOT
+
+TEXTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.rst"), *(ROOT / "docs" / "guide").glob("*.rst")])
+
+
+def test_python_examples_of_the_readme_run(capsys):
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+    assert "Converged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_text_installs_the_other_project_of_this_name(path):
+    assert not re.search(r"pip install numopt\b(?!-)", path.read_text(encoding="utf-8"))
+
+
+def test_commands_of_the_readme_are_targets_of_the_makefile():
+    targets = set(
+        re.findall(r"^([a-z-]+)(?: [a-z-]+)*:(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    named = set(re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert named <= targets
