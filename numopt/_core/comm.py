@@ -160,11 +160,11 @@ class _World:
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
-        self.left: set[int] = set()
+        self.left: list[int] = []
 
     def leave(self, rank: int) -> None:
         with self.changed:
-            self.left.add(rank)
+            self.left.append(rank)
             self.changed.notify_all()
 
 
@@ -192,9 +192,9 @@ class _Group:
                 self._generation += 1
                 self._world.changed.notify_all()
             while self._generation == generation:
-                gone = self._world.left.intersection(self._members)
+                gone = [other for other in self._world.left if other in self._members]
                 if gone:
-                    raise CommError(f"rank {min(gone)} has left while others wait for it in {call[0]}.")
+                    raise CommError(f"rank {gone[0]} has left while others wait for it in {call[0]}.")
                 self._world.changed.wait()
             gathered = self._gathered
         for other, (theirs, _) in enumerate(gathered):
