@@ -5,7 +5,6 @@ PYTHON      ?= python3
 VENV        ?= .venv
 BIN         := $(VENV)/bin
 PYTEST_ARGS ?= -n 2 --dist loadfile
-RESULTS     := bench/results/local
 
 .PHONY: help demo test lint types pytest test-slow test-gpu test-sanitize test-boundscheck docs \
         bench-cutest bench-libsvm bench-pde report clean
@@ -45,7 +44,7 @@ $(VENV)/.installed-test: pyproject.toml
 # --- the two commands -----------------------------------------------------------------------------------------
 
 demo: $(VENV)/.installed-demo
-	$(BIN)/numopt bench quick --out $(RESULTS) --report report.html
+	$(BIN)/numopt bench quick --fresh --report report.html
 
 # pytest comes last: its closing line is the verdict.
 test: lint types docs pytest
@@ -88,18 +87,18 @@ test-boundscheck: $(VENV)/.installed-test
 # --- benchmarks -----------------------------------------------------------------------------------------------
 
 bench-cutest: $(VENV)/.installed-demo
-	$(BIN)/numopt bench cutest --out $(RESULTS)
+	$(BIN)/numopt bench cutest
 
 bench-libsvm: $(VENV)/.installed-demo
-	$(BIN)/numopt bench libsvm-constrained --out $(RESULTS)
+	$(BIN)/numopt bench libsvm-constrained
 
 bench-pde: $(VENV)/.installed-demo
-	$(BIN)/numopt bench pde --out $(RESULTS)
+	$(BIN)/numopt bench pde
 
 report: $(VENV)/.installed-demo
-	$(BIN)/numopt report --docs docs/
+	$(BIN)/numopt report
 
 clean:
 	rm -rf build dist *.egg-info docs/_build docs/auto_examples docs/api/generated docs/sg_execution_times.rst
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov report.html $(RESULTS)
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov report.html bench/results/local
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
