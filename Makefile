@@ -19,7 +19,7 @@ help:
 	@echo "make test-boundscheck  Numba kernels with bounds checking"
 	@echo "make test-gpu          the tests that need a CUDA device"
 	@echo "make bench-cutest | bench-libsvm | bench-pde | report    long benchmarks and their page"
-	@echo "make clean             remove what was built (keeps .venv)"
+	@echo "make clean             remove what was built (keeps .venv and recorded runs)"
 
 # --- installation ---------------------------------------------------------------------------------------------
 
@@ -100,5 +100,5 @@ report: $(VENV)/.installed-demo
 
 clean:
 	rm -rf build dist *.egg-info docs/_build docs/auto_examples docs/api/generated docs/sg_execution_times.rst
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov report.html bench/results/local
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov report.html
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
