@@ -340,7 +340,7 @@ def gmres(
             h_next = math.sqrt(w_squared)
             exhausted = h_next <= 10 * eps * math.sqrt(w_before)
             estimate = qr.append(entries, 0.0 if exhausted else h_next)
-            if exhausted or estimate <= target:
+            if exhausted or qr.deficient or estimate <= target:
                 ended = _ESTIMATE
                 break
             basis[k + 1, :] = w / h_next
@@ -360,7 +360,8 @@ class _HessenbergQR:
 
     def __init__(self, length: int, r_norm: float, eps: float) -> None:
         self.columns = 0
-        self._eps = eps
+        self.deficient = False
+        self._eps, self._largest = eps, 0.0
         self._R = np.zeros((length, length), order="F")
         self._rhs = np.zeros(length + 1)
         self._rhs[0] = r_norm
@@ -378,14 +379,13 @@ class _HessenbergQR:
         self._R[k, k] = radius
         self._rhs[k], self._rhs[k + 1] = c * self._rhs[k], -s * self._rhs[k]
         self.columns += 1
+        self._largest = max(self._largest, radius)
+        self.deficient = radius <= 10 * self.columns * self._eps * self._largest
         return abs(float(self._rhs[k + 1]))
 
     def solve(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Return the coefficients; a last column that a singular A made dependent is left out."""
-        k = self.columns
-        diagonal = np.abs(np.diagonal(self._R)[:k])
-        if k and diagonal[k - 1] <= 10 * k * self._eps * diagonal.max():
-            k -= 1
+        """Return the coefficients; a last column that a singular A made dependent (`deficient`) is left out."""
+        k = self.columns - 1 if self.deficient else self.columns
         y: np.ndarray[Any, np.dtype[np.float64]] = lapack.dtrtrs(self._R[:k, :k], self._rhs[:k])[0]
         return y.reshape(-1)
 
@@ -430,7 +430,7 @@ def _drive(
     """
     xp = namespace(b)
     r = b - matvec(x) if warm else b
-    b_norm, r_norm = scalars(xp, xp.linalg.vector_norm(b), xp.linalg.vector_norm(r))
+    b_norm, r_norm = map(math.sqrt, scalars(xp, b @ b, r @ r))
     if b_norm == 0.0:
         return KrylovResult(xp.zeros_like(b), True, 0, 0.0)
     target = max(rtol * b_norm, atol)
@@ -439,7 +439,7 @@ def _drive(
         x_next, used, ended = cycle(x, r, r_norm, target, maxiter - nit)
         nit += used
         r_next = b - matvec(x_next)
-        (norm_next,) = scalars(xp, xp.linalg.vector_norm(r_next))
+        norm_next = math.sqrt(scalars(xp, r_next @ r_next)[0])
         if not math.isfinite(norm_next) or (norm_next > r_norm and (monotone or ended == _ESTIMATE)):
             break
         # An estimate that lied is worth a restart while restarts halve the residual: below that the working precision
