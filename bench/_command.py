@@ -1,0 +1,134 @@
+"""What ``numopt bench`` and ``numopt report`` do, apart from parsing their arguments."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from numopt.bench import _machine, _tables, cases, peers
+from numopt.bench._records import Record, read_all
+from numopt.bench._runner import record_runs
+
+CHECKOUT_RESULTS = Path("bench/results")
+OTHER_RESULTS = Path("numopt-results")
+"""Where results go when the working directory is no checkout of numopt."""
+
+
+def results_folder() -> Path:
+    """Folder of the recorded runs: the checkout's where the command runs in one."""
+    return CHECKOUT_RESULTS if CHECKOUT_RESULTS.is_dir() else OTHER_RESULTS
+
+
+def default_file(case: cases.Case, options: cases.Options, machine: str) -> Path:
+    """One file for each case and suite."""
+    suite = options.suite or (case.suites[0] if case.suites else None)
+    return results_folder() / machine / (f"{case.name}-{suite}.jsonl" if suite else f"{case.name}.jsonl")
+
+
+def listing() -> str:
+    """Cases with their suites and modes, then the solvers."""
+    lines = ["Cases:"]
+    for name in cases.names():
+        case = cases.get(name)
+        lines.append(f"  {name:20} {case.summary}")
+        if case.suites:
+            lines.append(f"  {'':20} --suite {', '.join(case.suites)}")
+        if len(case.modes) > 1:
+            lines.append(f"  {'':20} --mode {', '.join(case.modes)}")
+    return "\n".join([*lines, "", solver_listing()])
+
+
+def solver_listing() -> str:
+    """Solvers with the version of what they need."""
+    lines = ["Solvers:"]
+    for name in peers.names():
+        solver = peers.get(name)
+        lacking = solver.missing()
+        distribution = solver.distribution
+        found = f"{distribution} {_machine.version(distribution)}" if distribution else ""
+        lines.append(f"  {name:20} {f'not installed (needs {lacking})' if lacking else found}".rstrip())
+    return "\n".join(lines)
+
+
+def bench(parsed: argparse.Namespace) -> int:
+    """Do the runs that are missing, print the tables, and write the page when asked (the quick case always does)."""
+    case = cases.get(parsed.case)
+    options = cases.Options(
+        suite=parsed.suite,
+        problems=parsed.problems,
+        solvers=parsed.solvers,
+        seeds=parsed.seeds,
+        draws=parsed.draws,
+        mode=parsed.mode,
+        time_limit=parsed.limit,
+        memory_limit=int(parsed.memory * 2**30) if parsed.memory else None,
+        threads=parsed.threads,
+        repeats=parsed.repeats,
+        device=parsed.device,
+    )
+    case.check(options)
+    runs = case.plan(options)
+    path = parsed.out or default_file(case, options, parsed.machine)
+    print(f"{case.name}: {len(runs)} runs, results in {path}", flush=True)
+    start = time.perf_counter()
+    records = record_runs(
+        runs, path, fresh=parsed.fresh, jobs=parsed.jobs, machine=parsed.machine, on_record=_show_progress
+    )
+    _finish_progress()
+    print(f"Done in {time.perf_counter() - start:.0f} s.\n")
+    for table in tables_of(records):
+        print(_tables.as_text(table), end="\n\n")
+    page = parsed.report or (Path("report.html") if case.name == "quick" else None)
+    if page is not None:
+        _write_page(records, page)
+    return 0
+
+
+def tables_of(records: list[Record]) -> list[_tables.Table]:
+    """The tables of one case."""
+    timed = any(len(record.get("all_seconds") or ()) > 1 for record in records)
+    shown = [_tables.summary(records), *_tables.against_published(records), _tables.problems(records)]
+    return [*shown, _tables.accuracy(records)] if timed else shown
+
+
+def report(parsed: argparse.Namespace) -> int:
+    """Write the page, or with `--docs` the tables of the documentation."""
+    folders = parsed.results or [results_folder()]
+    if parsed.docs is not None:
+        from numopt.bench._docs import write_docs_tables
+
+        stale = write_docs_tables(folders[0], parsed.docs, check=parsed.check)
+        for name in stale:
+            print(f"{name} {'differs from the recorded runs' if parsed.check else 'written'}")
+        return 1 if parsed.check and stale else 0
+    if parsed.check:
+        raise ValueError("--check goes with --docs.")
+    records = read_all(folders)
+    if not records:
+        raise ValueError(f"no recorded runs in {', '.join(map(str, folders))}; run `numopt bench` first.")
+    _write_page(records, parsed.out)
+    return 0
+
+
+def _write_page(records: list[Record], path: Path) -> None:
+    from numopt.bench._report import write_report
+
+    write_report(records, path)
+    print(f"Report: {path}")
+
+
+def _show_progress(record: Record, done: int, total: int) -> None:
+    seconds: Any = record.get("seconds")
+    outcome = record["status"] if record["status"] != "ok" else f"KKT {_tables.residual(record.get('kkt'))}"
+    seed = "" if record.get("seed") is None else f" seed {record['seed']}"
+    line = f"[{done}/{total}] {record['problem']}{seed} {record['solver']}: {outcome}, {_tables.duration(seconds)}"
+    if sys.stdout.isatty():
+        print(f"\r\x1b[K{line}", end="", flush=True)
+    elif done == total or done % 10 == 0:
+        print(line, flush=True)
+
+
+def _finish_progress() -> None:
+    if sys.stdout.isatty():
+        print("\r\x1b[K", end="")
