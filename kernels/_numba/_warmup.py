@@ -1,0 +1,30 @@
+"""Compile every kernel ahead of its first call."""
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from numopt.kernels import KERNELS, bind
+from numopt.kernels._numba._threads import Twins
+
+
+def _array_type(kind: str, real: np.dtype[Any]) -> Any:
+    """Return the Numba type of one argument of the table; CSR indices are int32, as SciPy makes them."""
+    element, axes = kind.rstrip("]").split("[")
+    dtype = {"real": real, "index": np.dtype(np.int32), "int64": np.dtype(np.int64)}[element]
+    return numba.typeof(np.empty((1,) * int(axes), dtype=dtype))
+
+
+def compile_kernels(real: np.dtype[Any]) -> int:
+    """Compile all kernels for one floating dtype, without running them, and return their number."""
+    count = 0
+    for name, kernel in KERNELS.items():
+        if "int" in kernel.signature.values():
+            continue  # a host function
+        signature = tuple(_array_type(kind, real) for kind in kernel.signature.values())
+        function = getattr(bind(np), name)
+        for form in (function.serial, function.parallel) if isinstance(function, Twins) else (function,):
+            form.compile(signature)
+            count += 1
+    return count
