@@ -21,6 +21,7 @@ __all__ = [
     "device_of",
     "is_array",
     "is_cupy",
+    "is_linear_operator",
     "is_numpy",
     "is_sparse",
     "namespace",
@@ -164,6 +165,11 @@ def is_sparse(A: Any) -> bool:
     return _kind(A)[1] == "sparse"
 
 
+def is_linear_operator(A: Any) -> bool:
+    """Tell whether `A` is a LinearOperator of scipy.sparse.linalg or cupyx.scipy.sparse.linalg."""
+    return _kind(A)[1] == "operator"
+
+
 def is_array(x: Any) -> bool:
     """Tell whether `x` is a dense array of a supported library (NumPy scalars are not)."""
     return _kind(x)[1] == "dense"
@@ -231,7 +237,12 @@ def promote(*arrays: Any, xp: Namespace, force_floating: bool = True) -> tuple[A
     """
     device = _common_device(arrays)
     dtypes = [a.dtype for a in arrays if a is not None and is_array(a)]
-    if len(dtypes) == len(arrays) and dtypes[0] in (xp.float64, xp.float32) and dtypes.count(dtypes[0]) == len(dtypes):
+    if (
+        dtypes
+        and len(dtypes) == len(arrays)
+        and dtypes[0] in (xp.float64, xp.float32)
+        and dtypes.count(dtypes[0]) == len(dtypes)
+    ):
         return arrays
     items: list[Any] = []
     weak: list[bool] = []
