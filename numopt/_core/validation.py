@@ -136,6 +136,11 @@ def check_choice(value: Any, name: str, choices: Collection[str]) -> str:
     return value
 
 
+def check_verbose(verbose: Any) -> int:
+    """Return 0, 1 or 2; True counts as 1."""
+    return check_scalar(int(verbose) if isinstance(verbose, bool) else verbose, "verbose", kind=int, low=0, high=2)
+
+
 def check_unknown_options(options: Iterable[str], solver: str) -> None:
     """Warn once, as `scipy.optimize.minimize` does, about the options that `solver` does not know."""
     unknown = sorted(options)

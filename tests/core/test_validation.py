@@ -3,7 +3,14 @@ import pytest
 import scipy.sparse as sp
 from scipy.optimize import OptimizeWarning
 
-from numopt._core.validation import check_choice, check_matrix, check_scalar, check_unknown_options, check_vector
+from numopt._core.validation import (
+    check_choice,
+    check_matrix,
+    check_scalar,
+    check_unknown_options,
+    check_vector,
+    check_verbose,
+)
 from tests.helpers.xp import make, to_numpy
 
 
@@ -129,3 +136,11 @@ def test_unknown_options_warn_once_at_the_callers_line():
         check_unknown_options({"gamma": 1, "ftol": 2}, "kaczmarz")
     assert len(record) == 1
     assert record[0].filename == __file__
+
+
+def test_verbose():
+    assert [check_verbose(value) for value in (False, True, 0, 1, 2)] == [0, 1, 0, 1, 2]
+    with pytest.raises(ValueError, match=r"`verbose` must be an int in \[0, 2\], got 3"):
+        check_verbose(3)
+    with pytest.raises(TypeError, match="`verbose` must be an int in"):
+        check_verbose("debug")
