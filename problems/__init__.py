@@ -1,1 +1,47 @@
-"""."""
+"""Test problems: the problem class, generators and loaders.
+
+Public names are imported on first use (PEP 562).
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numopt._core.warnings import DerivativeWarning
+    from numopt.problems import cutest
+    from numopt.problems._base import Counters, DerivativeCheck, Problem
+
+__all__ = [
+    "ConstrainedLogisticRegression",
+    "Counters",
+    "DerivativeCheck",
+    "DerivativeWarning",
+    "PoissonControl",
+    "Problem",
+    "cutest",
+    "libsvm",
+]
+
+_MODULES = frozenset({"cutest", "libsvm"})
+_NAMES = {
+    "ConstrainedLogisticRegression": "numopt.problems._logistic",
+    "Counters": "numopt.problems._base",
+    "DerivativeCheck": "numopt.problems._base",
+    "DerivativeWarning": "numopt._core.warnings",
+    "PoissonControl": "numopt.problems._poisson",
+    "Problem": "numopt.problems._base",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"numopt.problems.{name}")
+    if name in _NAMES:
+        value = getattr(importlib.import_module(_NAMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'numopt.problems' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
