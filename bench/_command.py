@@ -77,19 +77,12 @@ def bench(parsed: argparse.Namespace) -> int:
     )
     _finish_progress()
     print(f"Done in {time.perf_counter() - start:.0f} s.\n")
-    for table in tables_of(records):
+    for table in _tables.all_of(records):
         print(_tables.as_text(table), end="\n\n")
     page = parsed.report or (Path("report.html") if case.name == "quick" else None)
     if page is not None:
         _write_page(records, page)
     return 0
-
-
-def tables_of(records: list[Record]) -> list[_tables.Table]:
-    """The tables of one case."""
-    timed = any(len(record.get("all_seconds") or ()) > 1 for record in records)
-    shown = [_tables.summary(records), *_tables.against_published(records), _tables.problems(records)]
-    return [*shown, _tables.accuracy(records)] if timed else shown
 
 
 def report(parsed: argparse.Namespace) -> int:

@@ -28,10 +28,15 @@ PRELOAD = (
     "numba",
     "numopt.constrained",
     "numopt.problems",
+    "sklearn.datasets",
     "numopt.bench._worker",
 )
 RETRIED = ("not installed", "not available")
 """Recorded outcomes that a later run tries again: what was lacking may be there now."""
+
+KILLED = ("time limit", "load limit", "memory limit")
+EXIT_GRACE = 10.0
+"""Seconds for a worker that has reported to end by itself, which lets it release what it holds."""
 
 POLL = 0.02
 """Seconds between two looks at the memory of the workers."""
@@ -69,8 +74,8 @@ class Runner:
     Notes
     -----
     Workers come from a fork server that has imported the stack and has one thread, so starting one takes milliseconds
-    and is safe. The time limit of a run starts after loading. A worker over a limit is killed; so is every worker when the
-    runner ends for any reason (they watch the pipe).
+    and is safe. The time limit of a run starts after loading. A worker over a limit is killed; so is every worker when
+    the runner ends for any reason (they watch the pipe).
     """
 
     def __init__(
@@ -122,7 +127,7 @@ class Runner:
             record = self._inspect(active)
             if record is not None:
                 self._active.remove(active)
-                _end(active)
+                _end(active, grace=0.0 if record["status"] in KILLED else EXIT_GRACE)
                 self._on_record(self._complete(active, record))
 
     def _inspect(self, active: _Active) -> Record | None:
@@ -179,7 +184,9 @@ def _crash(active: _Active) -> Record:
     return {"status": "crashed", "message": f"The process ended with code {code}."}
 
 
-def _end(active: _Active) -> None:
+def _end(active: _Active, grace: float = 0.0) -> None:
+    """Wait for a worker that has reported, end it at once otherwise."""
+    active.process.join(timeout=grace)
     if active.process.is_alive():
         active.process.kill()
     active.process.join()
@@ -215,7 +222,7 @@ def record_runs(
     machine: str = "local",
     on_record: Callable[[Record, int, int], None] | None = None,
 ) -> list[Record]:
-    """Do the runs that `path` lacks (all with `fresh`), append each as it ends, and return the records of all `runs`."""
+    """Do the runs that `path` lacks (all with `fresh`), append each as it ends, return the records of all `runs`."""
     with Log(path) as log:
         left = list(runs) if fresh else pending(runs, log.records)
         count = 0

@@ -186,6 +186,17 @@ def accuracy(records: Sequence[Record]) -> Table:
     return Table("Times and the accuracy they bought", head, rows)
 
 
+def all_of(records: Sequence[Record]) -> list[Table]:
+    """The tables that say all about the runs of one case, suite and mode."""
+    shown = [summary(records), *against_published(records), problems(records)]
+    return [*shown, accuracy(records)] if is_race(records) else shown
+
+
+def is_race(records: Sequence[Record]) -> bool:
+    """Whether times were repeated, so that times are the subject."""
+    return any(len(record.get("all_seconds") or ()) > 1 for record in records)
+
+
 @functools.cache
 def published() -> dict[str, Any]:
     """The published counts, each set with its source."""

@@ -50,9 +50,9 @@ class Trace:
 
     def rows(self) -> list[tuple[int, float, float, float, float]]:
         """``(f evaluations, f, ||c||, seconds, KKT)`` along the path, at most `MOST_POINTS` of them, ends included."""
-        chosen = (
-            np.unique(np.linspace(0, len(self._points) - 1, MOST_POINTS).round().astype(int)) if self._points else []
-        )
+        if not self._points:
+            return []
+        chosen = np.unique(np.linspace(0, len(self._points) - 1, MOST_POINTS).round().astype(int))
         rows: list[tuple[int, float, float, float, float]] = []
         end = time.perf_counter() + SECONDS
         for i in chosen:

@@ -53,9 +53,9 @@ def _perform(connection: Connection, run: Run) -> dict[str, Any]:
     loaded = {
         "n": problem.n,
         "m": problem.m,
-        "source": problem.source,
+        "source": _machine.without_paths(problem.source),
         "kkt0": cases.initial_kkt(problem),
-        "load_seconds": time.perf_counter() - start,
+        "load_seconds": _digits(time.perf_counter() - start),
         "forced": _machine.forced(),
     }
     # What is known about the problem must survive a solver that is killed or fails.
@@ -79,7 +79,8 @@ def _solve(connection: Connection, run: Run, case: Case, problem: Problem, solve
         start = time.perf_counter()
         case.run(solver)
         first = time.perf_counter() - start
-    times, cpu = [], []
+    times: list[float] = []
+    cpu: list[float] = []
     trace = Trace(problem) if run.trace and Trace.suits(problem) else None
     for repetition in range(run.repeats):
         solver.set_problem(problem, settings)
@@ -95,13 +96,13 @@ def _solve(connection: Connection, run: Run, case: Case, problem: Problem, solve
     record = {
         "status": "ok",
         **case.result(problem, solver),
-        "seconds": statistics.median(times),
-        "all_seconds": times,
-        "cpu_seconds": statistics.median(cpu),
-        "first_seconds": first,
+        "seconds": _digits(statistics.median(times)),
+        "all_seconds": [_digits(value) for value in times],
+        "cpu_seconds": _digits(statistics.median(cpu)),
+        "first_seconds": _digits(first),
     }
     if trace is not None:
-        record["trace"] = trace.rows()
+        record["trace"] = [(k, _digits(f, 12), *map(_digits, rest)) for k, f, *rest in trace.rows()]
     return record
 
 
@@ -144,6 +145,11 @@ def _set_threads(threads: int) -> None:
 def _peak_memory() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def _digits(value: float, count: int = 5) -> float:
+    """Significant digits that are worth their bytes in a results file."""
+    return float(f"{value:.{count}g}")
 
 
 def _text(error: BaseException) -> str:

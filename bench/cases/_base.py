@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from numopt.bench import peers
 from numopt.bench._judge import judge
+from numopt.bench._machine import without_paths
 from numopt.bench._run import TOLERANCES, Run
 from numopt.problems import Problem
 
@@ -75,13 +76,13 @@ class Case(ABC):
         return {
             "success": found.success,
             "outcome": found.outcome,
-            "message": found.message,
+            "message": without_paths(found.message),
             "solved": {level: verdict.kkt <= float(level) for level in TOLERANCES},
             **asdict(verdict),
             "f_opt": problem.f_opt,
             "nit": found.nit,
             "inner_nit": found.inner_nit,
-            "evaluation_seconds": counts.pop("seconds"),
+            "evaluation_seconds": float(f"{counts.pop('seconds'):.5g}"),
             "counts": counts,
             **found.extra,
         }

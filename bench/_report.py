@@ -1,0 +1,233 @@
+"""The page: one self-contained HTML file with figures, tables and the circumstances of the runs."""
+
+import base64
+import datetime
+import html
+import os
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from numopt import __version__
+from numopt.bench import _plots, _tables
+from numopt.bench._profiles import TIMER_RESOLUTION
+from numopt.bench._records import Record
+
+LONG_TABLE = 40
+"""Tables with more rows start folded."""
+
+Group = tuple[str, str | None, str, str]
+
+
+def write_report(records: Sequence[Record], path: str | os.PathLike[str]) -> None:
+    """Write the page of these records, one section for each case, suite, mode and machine.
+
+    Raises
+    ------
+    ValueError
+        If there is no record.
+    """
+    if not records:
+        raise ValueError("no records to report.")
+    groups = group(records)
+    sections = [_section(index, key, members) for index, (key, members) in enumerate(groups.items())]
+    css = resources.files("numopt.bench").joinpath("report.css").read_text(encoding="utf-8")
+    links = "".join(f'<a href="#s{i}">{_text(title_of(key))}</a>' for i, key in enumerate(groups))
+    page = (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>numopt benchmark report</title>\n<style>\n{css}</style>\n</head>\n<body>\n"
+        f"<header><h1>numopt benchmark report</h1>"
+        f"<p>numopt {_text(__version__)}, written {datetime.datetime.now(datetime.UTC):%d %B %Y, %H:%M} UTC. "
+        "Every solver ran in a process of its own; the KKT norm of every answer was recomputed in double precision, "
+        "outside the solver, in the same way for all.</p>"
+        + (f'<nav aria-label="Sections">{links}</nav>' if len(groups) > 1 else "")
+        + "</header>\n<main>\n"
+        + "\n".join(sections)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+    Path(path).write_text(page, encoding="utf-8")
+
+
+def group(records: Sequence[Record]) -> dict[Group, list[Record]]:
+    """Split records into what belongs into one table."""
+    groups: dict[Group, list[Record]] = {}
+    for record in records:
+        key = (record["case"], record["suite"], record["mode"], record["machine"])
+        groups.setdefault(key, []).append(record)
+    return groups
+
+
+def title_of(key: Group) -> str:
+    """Heading of a section."""
+    case, suite, mode, machine = key
+    words = [case, *([suite] if suite else []), *([f"{mode} mode"] if mode != "practical" else [])]
+    return ", ".join([" ".join(words), *([machine] if machine != "local" else [])])
+
+
+def headline(records: Sequence[Record]) -> str:
+    """One sentence with the outcome."""
+    tol = _tables.default_tol(records)
+    grid = _tables.cells(records, tol)
+    counts = {
+        solver: sum(row[solver].solved() == row[solver].runs for row in grid.values() if solver in row)
+        for solver in _tables.solvers_of(records)
+    }
+    best = max(counts.values())
+    said = ", ".join(f"{solver} {count}" for solver, count in counts.items())
+    leaders = [solver for solver, count in counts.items() if count == best]
+    return (
+        f"Of {len(grid)} problems, solved to a KKT norm of {tol}: {said}. "
+        f"Most: {' and '.join(leaders) if len(leaders) < 3 else f'{len(leaders)} solvers alike'}."
+    )
+
+
+def _section(index: int, key: Group, records: Sequence[Record]) -> str:
+    figures = "".join(_figure(figure) for figure in _plots.figures(records))
+    shown = [_tables.summary(records), *_tables.against_published(records)]
+    tables = [_plain_table(table) for table in shown]
+    tables.append(_problem_table(records))
+    if _tables.is_race(records):
+        tables.append(_plain_table(_tables.accuracy(records)))
+    failures = _failures(records)
+    return (
+        f'<section id="s{index}">\n<h2>{_text(title_of(key))}</h2>\n<p class="headline">{_text(headline(records))}</p>\n'
+        f"{_circumstances(records)}\n{_cards(records)}\n{tables[0]}\n"
+        f'<div class="figures">{figures}</div>\n' + "\n".join(tables[1:]) + failures + "\n</section>"
+    )
+
+
+def _cards(records: Sequence[Record]) -> str:
+    """A card for each solver: problems solved as a bar, and its median time."""
+    tol = _tables.default_tol(records)
+    grid = _tables.cells(records, tol)
+    cards = []
+    for solver in _tables.solvers_of(records):
+        column = [row[solver] for row in grid.values() if solver in row]
+        done = [cell for cell in column if cell.solved() == cell.runs]
+        times = sorted(t for cell in done if (t := cell.median("seconds")) is not None)
+        share = len(done) / len(column)
+        median = _tables.duration(times[len(times) // 2]) if times else "-"
+        color = _plots.style_of(solver)["color"]
+        cards.append(
+            f'<li class="card" style="--solver:{color}"><h3>{_text(solver)}</h3>'
+            f'<p class="big">{len(done)}<small> of {len(column)} solved</small></p>'
+            f'<div class="bar" role="img" aria-label="{share:.0%} solved"><i style="width:{100 * share:.1f}%"></i></div>'
+            f"<p>median time {_text(median)}</p></li>"
+        )
+    return f'<ul class="cards" aria-label="Solvers">{"".join(cards)}</ul>'
+
+
+def _circumstances(records: Sequence[Record]) -> str:
+    """Machine, versions, threads and limits, each value once."""
+    facts: list[tuple[str, str]] = []
+
+    def distinct(values: Sequence[Any]) -> str:
+        return ", ".join(dict.fromkeys(str(value) for value in values if value not in (None, "")))
+
+    hardware = [record["hardware"] for record in records]
+    facts.append(("Processor", distinct([f"{h['cpu']}, {h['cores']} cores, {h['memory_gib']} GiB" for h in hardware])))
+    facts.append(("Device", distinct([record["device"] for record in records])))
+    facts.append(("Threads", distinct([record["threads"] for record in records])))
+    facts.append(("Time limit", distinct([f"{record['time_limit']:g} s" for record in records])))
+    facts.append(("Timed solves a run", distinct([record["repeats"] for record in records])))
+    versions: dict[str, str] = {}
+    for record in records:
+        versions.update(record["versions"])
+    facts.append(("Versions", ", ".join(f"{name} {number}" for name, number in versions.items())))
+    facts.append(("Commit", distinct([record.get("commit") for record in records]) or "installed copy"))
+    dates = sorted(record["date"] for record in records)
+    first, last = dates[0][:10], dates[-1][:10]
+    facts.append(("Recorded", first if first == last else f"{first} to {last}"))
+    forced = {name: value for record in records for name, value in (record.get("forced") or {}).items()}
+    if forced:
+        facts.append(("Forced settings", ", ".join(f"{name}={value}" for name, value in forced.items())))
+    items = "".join(f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in facts if value)
+    return f"<details><summary>Machine, versions and settings</summary><dl>{items}</dl></details>"
+
+
+def _figure(figure: _plots.Figure) -> str:
+    data = base64.b64encode(figure.png).decode("ascii")
+    return (
+        f'<figure><figcaption>{_text(figure.title)}</figcaption><img src="data:image/png;base64,{data}" '
+        f'alt="{html.escape(figure.alt)}"></figure>'
+    )
+
+
+def _plain_table(table: _tables.Table) -> str:
+    rows = [[(text, "") for text in row] for row in table.rows]
+    return _table(table.caption, table.head, rows)
+
+
+def _problem_table(records: Sequence[Record]) -> str:
+    """The table of problems, the fastest solves in bold, misses marked, other local minima starred."""
+    table = _tables.problems(records)
+    names = _tables.solvers_of(records)
+    grid = _tables.cells(records)
+    rows = []
+    for line, row in zip(table.rows, grid.values(), strict=True):
+        best = _fastest(row)
+        lowest = _lowest(row)
+        marked = [(text, "") for text in line[: -len(names)]]
+        for text, name in zip(line[-len(names) :], names, strict=True):
+            cell = row.get(name)
+            if cell is None:
+                marked.append(("", ""))
+                continue
+            solved, seconds = cell.solved() == cell.runs, cell.median("seconds")
+            star = " *" if solved and _is_other_minimum(cell, lowest) else ""
+            fast = solved and seconds is not None and best is not None and seconds - best <= TIMER_RESOLUTION
+            marked.append((text + star, "best" if fast else "" if solved else "miss"))
+        rows.append(marked)
+    starred = any(text.endswith(" *") for row in rows for text, _ in row)
+    caption = f"{table.caption}. Bold: fastest, ties within 1 ms included."
+    caption += " *: another local minimum than the lowest one found." if starred else ""
+    return _table(caption, table.head, rows)
+
+
+def _fastest(row: Mapping[str, _tables.Cell]) -> float | None:
+    times = [t for c in row.values() if c.solved() == c.runs and (t := c.median("seconds")) is not None]
+    return min(times, default=None)
+
+
+def _lowest(row: Mapping[str, _tables.Cell]) -> float | None:
+    values = [f for c in row.values() if c.solved() == c.runs and (f := c.median("fun")) is not None]
+    return min(values, default=None)
+
+
+def _is_other_minimum(cell: _tables.Cell, lowest: float | None) -> bool:
+    fun = cell.median("fun")
+    return fun is not None and lowest is not None and fun - lowest > 1e-6 * max(1.0, abs(lowest))
+
+
+def _failures(records: Sequence[Record]) -> str:
+    """Every run that did not come back by itself, with its reason."""
+    failed = [record for record in records if record["status"] != "ok"]
+    if not failed:
+        return ""
+    rows = [[record["problem"], record["solver"], record["status"], record.get("message") or ""] for record in failed]
+    table = _tables.Table("Runs that ended otherwise", ["problem", "solver", "outcome", "reason"], rows)
+    return "\n" + _plain_table(table)
+
+
+def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> str:
+    top = "".join(f'<th scope="col">{_text(name)}</th>' for name in head)
+    lines = []
+    for row in rows:
+        (first, _), *rest = row
+        body = "".join(
+            f'<td class="{mark}">{_text(text)}</td>' if mark else f"<td>{_text(text)}</td>" for text, mark in rest
+        )
+        lines.append(f'<tr><th scope="row">{_text(first)}</th>{body}</tr>')
+    table = (
+        f'<div class="scroll" tabindex="0"><table><caption>{_text(caption)}</caption><thead><tr>{top}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+    if len(rows) > LONG_TABLE:
+        return f"<details><summary>{_text(caption)} ({len(rows)} rows)</summary>{table}</details>"
+    return table
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value), quote=False)
