@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 
 from numopt import kernels
-from numopt._array import asarray_like, is_sparse, namespace, promote
+from numopt._array import asarray_like, device_of, is_sparse, namespace, promote
 from numopt._linalg import weighted_gram_dense
 from numopt._rng import default_rng
 from numopt._typing import Array, RNGLike
@@ -23,9 +23,9 @@ _MAX_DRAWS = 1000
 # The paper maps the columns of these to [-1, 1]; the embedded sets come scaled already.
 _SCALED = frozenset({"splice"})
 
-# Nanoseconds of one Hessian on one thread, measured for the kernel (10 to 49749 rows of phishing, mushrooms, a9a, w8a,
-# ijcnn1, splice) as a multiple of its multiply-adds, and for the dense product (the same and madelon, digits) as a
-# multiple of its entries: scaling and reading one, and multiplying it with the n of its row.
+# Nanoseconds that a Hessian takes on one thread, measured on splice, digits, phishing, ijcnn1, mushrooms, a9a and w8a:
+# of the kernel for each multiply-add, of the dense product for each entry (reading and scaling it, then for each of the
+# n columns that it is multiplied with). The rule agrees with the clock on all seven: dense for splice and digits.
 _NS_CSR = 0.55
 _NS_DENSE, _NS_DENSE_COLUMN = 3.0, 0.025
 
@@ -63,7 +63,7 @@ class ConstrainedLogisticRegression(Problem):
     problem has feasible points only if the minimum-norm solution of ``A x = b`` has norm at most 1.
 
     One evaluation of f and its gradient costs two products with `X`; the Hessian ``X' D X / N`` costs half the sum of
-    the squared row lengths in multiply-adds (w8a, 49749 x 300: 1.8 ms and 4.4 ms on one thread). Rows with many entries
+    the squared row lengths in multiply-adds (w8a, 49749 x 300: 1.8 ms and 4.2 ms on one thread). Rows with many entries
     are multiplied by BLAS instead, on a dense copy of `X`, where measured constants say that it is faster. Products
     with the Hessian do not form it. With CuPy arrays everything is evaluated, taken and returned on the device.
 
@@ -102,10 +102,12 @@ class ConstrainedLogisticRegression(Problem):
         self._dense = not is_sparse(X) or _dense_is_faster(X)
         self._X = X.toarray() if self._dense and is_sparse(X) else X
         self._XT = self._X.T
-        self._y, self._b = y, b
+        # The kernels want contiguous arrays.
+        self._y, self._b = xp.asarray(y, copy=True), b
         # The Jacobian with a last row to be filled in.
-        self._J = xp.concat([A, xp.zeros_like(A[:1])])
-        self._terms = tuple(xp.empty_like(y) for _ in range(3))
+        self._J = xp.zeros((m, n), device=device_of(b))
+        self._J[:-1] = A
+        self._terms = tuple(xp.empty_like(self._y) for _ in range(3))
         self._terms_at: Array = None
         self._gram: Array = None
         self._gram_at: Array = None
@@ -183,7 +185,7 @@ class ConstrainedLogisticRegression(Problem):
 
     def _lag_hess(self, x: Array, lam: Array, obj_weight: float) -> Array:
         if obj_weight == 0.0:
-            H = self._xp.zeros((self.n, self.n))
+            H = self._xp.zeros((self.n, self.n), device=device_of(self._b))
         else:
             H = obj_weight * self._gram_of(x)
         H.reshape(-1)[:: self.n + 1] += 2.0 * lam[-1]

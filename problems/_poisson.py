@@ -112,4 +112,5 @@ def _laplacian(N: int) -> Matrix:
     inverse_h2 = ((N + 1) / 2.0) ** 2
     second = sp.diags_array([inverse_h2, -2.0 * inverse_h2, inverse_h2], offsets=[-1, 0, 1], shape=(N, N))
     identity = sp.eye_array(N)
-    return sp.kron(identity, second) + sp.kron(second, identity)
+    # In CSR, since kron would choose blocks with stored zeros for small N.
+    return sp.kron(identity, second, format="csr") + sp.kron(second, identity, format="csr")

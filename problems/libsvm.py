@@ -21,7 +21,7 @@ from numopt._typing import Array
 from numopt.problems import _download
 from numopt.problems._svmlight import read_svmlight
 
-__all__ = ["DataInfo", "Dataset", "find", "load", "scale_columns"]
+__all__ = ["find", "load"]
 
 Labels = Literal["raw", "pm1"]
 

@@ -110,6 +110,23 @@ def test_integers_and_float32_become_float64():
     assert problem.grad(problem.x0).dtype == problem.hess(problem.x0).dtype == np.float64
 
 
+def test_strided_data_give_the_same():
+    X, y, A, b = make_data()
+    problem = ConstrainedLogisticRegression(
+        np.asfortranarray(X), np.repeat(y, 2)[::2], A[::-1][::-1], np.tile(b, 2)[:10]
+    )
+    expected = ConstrainedLogisticRegression(X, y, A, b)
+    np.testing.assert_allclose(problem.grad(problem.x0), expected.grad(problem.x0), rtol=1e-12)
+    np.testing.assert_allclose(problem.hess(problem.x0), expected.hess(problem.x0), rtol=1e-12, atol=1e-15)
+
+
+def test_the_sphere_alone_is_a_problem():
+    X, y, _, _ = make_data()
+    problem = ConstrainedLogisticRegression(X, y, np.empty((0, 14)), np.empty(0))
+    assert problem.m == 1
+    assert problem.check_derivatives().max() < 1e-9
+
+
 def test_extreme_margins_neither_overflow_nor_lose_the_slope():
     X, y, A, b = make_data()
     problem = ConstrainedLogisticRegression(1e6 * X, y, A, b)

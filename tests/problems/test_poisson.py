@@ -66,8 +66,8 @@ def test_objective_measures_the_distance_to_the_target():
     assert problem.fun(np.concatenate([w.ravel("F"), z.ravel("F")])) == pytest.approx(expected, rel=1e-14)
 
 
-def test_patterns_are_fixed_and_sparse():
-    N = 6
+@pytest.mark.parametrize("N", [1, 2, 3, 6])
+def test_patterns_are_fixed_and_sparse(N):
     problem = PoissonControl(N)
     x = np.random.default_rng(2).standard_normal(problem.n)
     J, H = problem.jac(x), problem.lag_hess(x, x[: problem.m], 2.0)
