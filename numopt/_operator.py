@@ -134,7 +134,9 @@ class MatrixOperator:
         if is_linear_operator(self.A):
             try:
                 return getattr(self.A, what)(y)
-            except NotImplementedError as error:
+            except (NotImplementedError, TypeError) as error:
+                if self._defines_adjoint():
+                    raise
                 raise TypeError(
                     "`A` is a LinearOperator without `rmatvec`, and this computation needs the adjoint product; define "
                     "it, for instance LinearOperator(shape, matvec=..., rmatvec=...)."
@@ -146,6 +148,14 @@ class MatrixOperator:
         if self._is_complex():
             return xp.conj(self._adjoint @ (xp.conj(y) if xp.isdtype(y.dtype, "complex floating") else y))
         return self._adjoint @ y
+
+    def _defines_adjoint(self) -> bool:
+        """Tell whether a LinearOperator can `rmatvec`; its `rmatmat` fails in ways of its own when it cannot."""
+        try:
+            self.A.rmatvec(self.xp.zeros(self.shape[0], dtype=self.dtype))
+        except NotImplementedError:
+            return False
+        return True
 
     def _norms(self, axis: int, what: str) -> Array:
         self._need_entries(what)
