@@ -68,6 +68,11 @@ class SerialComm:
         return self
 
 
+def as_comm(comm: Comm | None) -> Comm:
+    """Return `comm`, or the serial one that None stands for."""
+    return SerialComm() if comm is None else comm
+
+
 class CommError(RuntimeError):
     """A collective cannot complete: another rank failed, has returned, or called something else."""
 

@@ -61,9 +61,8 @@ def compare(value: float, tol: float) -> str:
     if math.isnan(value):
         return f"nan (tol {tol:.1e})"
     relation = "<=" if value <= tol else ">"
-    # 1.04e-8 against 1e-8 must not print as "1.0e-08 > tol 1.0e-08".
-    for digits in range(1, 17):
-        shown, limit = f"{value:.{digits}e}", f"{tol:.{digits}e}"
-        if relation == "<=" or shown != limit:
-            break
-    return f"{shown} {relation} tol {limit}"
+    digits = 1
+    # 1.04e-8 against 1e-8 must not print as "1.0e-08 > tol 1.0e-08"; 17 digits tell any two floats apart.
+    while relation == ">" and f"{value:.{digits}e}" == f"{tol:.{digits}e}":
+        digits += 1
+    return f"{value:.{digits}e} {relation} tol {tol:.{digits}e}"

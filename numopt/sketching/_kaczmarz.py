@@ -65,7 +65,7 @@ def kaczmarz(
     maxiter : int, default 10000
         Largest number of sweeps.
     time_limit : float, optional
-        Seconds; looked at once a sweep, with rule='max_distance' every step.
+        Seconds; looked at once a sweep, and within long sweeps.
     rng : None, int, SeedSequence or Generator
         Random source (SPEC 7); rows are drawn on the host, so all libraries take the same path.
     callback : callable, optional
@@ -164,8 +164,19 @@ def sketch_and_project(
         Default of `rtol`: 1e-6 in float64, 1e-4 in float32.
     maxiter : int, default 10000
         Largest number of sweeps.
-    time_limit, rng, callback, history, verbose, return_info
-        As for `kaczmarz`.
+    time_limit : float, optional
+        Seconds; looked at once a sweep, and within long sweeps.
+    rng : None, int, SeedSequence or Generator
+        Random source (SPEC 7); sketches are drawn on the host, so all libraries take the same path.
+    callback : callable, optional
+        Called once a sweep by SciPy's rule, ``callback(intermediate_result=res)`` or ``callback(xk)``; StopIteration
+        stops the solve.
+    history : bool, default False
+        Record residual, relative_residual, n_steps, nit and seconds once a sweep.
+    verbose : {0, 1, 2}
+        Silent, a progress bar, or a line a sweep through the ``numopt`` logger.
+    return_info : bool, default False
+        Return SciPy's pair ``(x, info)`` instead; info is the status: 0 converged, positive stopped, negative failed.
 
     Returns
     -------
@@ -175,7 +186,7 @@ def sketch_and_project(
     Raises
     ------
     TypeError, ValueError
-        As `kaczmarz`; ValueError also for a `block_size` other than 1.
+        As from `kaczmarz`; ValueError also for a `block_size` other than 1.
 
     Notes
     -----

@@ -13,6 +13,7 @@ class DenseRows:
     def __init__(self, A: Array, xp: Namespace) -> None:
         self.A = contiguous(A, xp)
         self.shape = tuple(A.shape)
+        self.work = self.A.size  # multiply-adds of a product
         self.norms2: Array = xp.vecdot(self.A, self.A)
         self._kernel = bind(xp).row_kaczmarz
 
@@ -39,6 +40,7 @@ class CSRRows:
             A.sum_duplicates()
         self.A = A
         self.shape = tuple(A.shape)
+        self.work = max(1, A.nnz)
         # Sums over rows come as a matrix, a column or a vector, depending on library and class.
         self.norms2: Array = xp.reshape(xp.asarray(A.multiply(A).sum(axis=1)), (-1,))
         self._xp = xp

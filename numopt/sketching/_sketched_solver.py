@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from numopt._array import asarray_like, namespace, scalars, to_host
+from numopt._array import asarray_like, device_of, namespace, scalars, to_host
 from numopt._core.timer import Deadline
 from numopt._linalg import norm
 from numopt._rng import default_rng
@@ -14,7 +14,8 @@ from numopt._typing import Array, RNGLike
 from numopt.kernels import bind
 from numopt.sketching._rows import rows_of
 
-INDEX_CHUNK = 65536  # row numbers drawn at once: bounds the memory of a long advance
+INDEX_CHUNK = 65536  # row numbers drawn at once, at most: bounds the memory of a long advance
+SLICE_WORK = 2**25  # multiply-adds between two looks at the clock: about 50 ms of row steps, a tenth for products
 GAUSSIAN_BATCH = 128  # sketches of one matrix product; 128 and 256 measure the same, 32 takes up to three times as long
 
 Sampler = Callable[[int], npt.NDArray[np.int64]]
@@ -71,19 +72,21 @@ class SketchedSolver:
         self._relax = relax
         self._norms2 = self._rows.norms2 if relax == 1.0 else self._rows.norms2 / relax
         if z0 is None:
-            self.z = xp.zeros(self._rows.shape[1], dtype=b.dtype, device=b.device)
+            self.z = xp.zeros(self._rows.shape[1], dtype=b.dtype, device=device_of(b))
         else:
             self.z = xp.asarray(z0, copy=True)
         self.steps = 0
         self._kernel = bind(xp).row_kaczmarz
         nonzero, self.inconsistent_row = self._inspect_zero_rows()
         self._take: Callable[[int], None]
-        self._chunk = INDEX_CHUNK
         if sketch == "gaussian":
-            self._take, self._chunk = self._take_gaussian, GAUSSIAN_BATCH
+            self._chunk = max(16, min(GAUSSIAN_BATCH, 10 * SLICE_WORK // self._rows.work))
+            self._take = self._take_gaussian
         elif rule == "max_distance":
-            self._take, self._chunk = self._take_farthest, 1
+            self._chunk = max(1, SLICE_WORK // self._rows.work)
+            self._take = self._take_farthest
         else:
+            self._chunk = max(1, min(INDEX_CHUNK, SLICE_WORK * self._rows.shape[0] // self._rows.work))
             self._draw = _sampler(rule, nonzero, self._rows.norms2, self._rng)
             self._take = self._take_rows
 
@@ -124,9 +127,11 @@ class SketchedSolver:
         """Project on the row whose hyperplane is farthest, found from the whole residual; the index stays on device."""
         xp = self._xp
         norms2 = self._rows.norms2
+        # A zero row has no hyperplane: dividing by infinity puts it last.
+        divisors = xp.where(norms2 > 0, norms2, xp.full_like(norms2, xp.inf))
         for _ in range(n_steps):
             residual = self._b - self._rows.matvec(self.z)
-            distance2 = xp.where(norms2 > 0, residual * residual / xp.where(norms2 > 0, norms2, 1.0), -1.0)
+            distance2 = residual * residual / divisors
             rows = xp.astype(xp.reshape(xp.argmax(distance2), (1,)), xp.int64)
             self._rows.project(self._b, self._norms2, rows, self.z)
 
@@ -134,7 +139,7 @@ class SketchedSolver:
         xp = self._xp
         S = asarray_like(self._rng.standard_normal((n_steps, self._rows.shape[0])), self.z, dtype=self._b.dtype)
         W = self._rows.combine(S)
-        order = xp.arange(n_steps, dtype=xp.int64, device=self._b.device)
+        order = xp.arange(n_steps, dtype=xp.int64, device=device_of(self._b))
         self._kernel(W, S @ self._b, xp.vecdot(W, W) / self._relax, order, self.z)
 
 

@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from numopt._core.comm import CommError, SerialComm, ThreadComm
+from numopt._core.comm import CommError, SerialComm, ThreadComm, as_comm
 from tests.helpers.xp import make, to_numpy
 
 
@@ -190,6 +190,11 @@ def test_serial(xp):
     np.testing.assert_array_equal(to_numpy(gathered), [1, 2])
     assert comm.split("a") is comm
     assert (comm.rank, comm.size) == (0, 1)
+
+
+def test_none_stands_for_the_serial_communicator():
+    assert isinstance(as_comm(None), SerialComm)
+    assert ThreadComm.run(2, lambda comm: as_comm(comm) is comm) == [True, True]
 
 
 def test_bad_arguments():

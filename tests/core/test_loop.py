@@ -189,6 +189,10 @@ def test_wrapping():
         wrap_callback(3)
 
 
+def test_builtin_without_a_signature_is_called_with_x():
+    assert wrap_callback(min)(OptimizeResult(x=np.ones(4))) is False
+
+
 def test_return_value_of_a_callback_is_ignored():
     assert Halving().run(callback=lambda x: True).status is Status.CONVERGED
 

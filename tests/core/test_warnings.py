@@ -15,7 +15,7 @@ def test_categories(category):
 def fake_solver(source):
     """Compile `source` as a module of the package."""
     module = {"__name__": "numopt.fake", "warn": warn}
-    exec(compile(source, "fake.py", "exec"), module)
+    exec(compile(source, "<numopt.fake>", "exec"), module)
     return module
 
 
