@@ -36,6 +36,11 @@ class TracedProblem(S2MPJProblem):
             "H": _SparseFunction(ca, [x, lam, weight], hessian, self.dense),
         }
 
+    @property
+    def functions(self) -> dict[str, Any]:
+        """CasADi functions of `x`: `f`, its gradient `g`, and `c` (for solvers that build on CasADi)."""
+        return dict(self._functions)
+
     def _expressions(self, ca: Any, x: Any) -> tuple[Any, Any]:
         """Objective and constraints on symbols, from the traced blocks."""
         groups, m = self._separable.groups, self.m
