@@ -26,6 +26,7 @@ PROBLEMS_MAY_IMPORT = {
     "numopt._array",
     "numopt._rng",
     "numopt._operator",
+    "numopt._linalg",  # the Gram matrix of the logistic Hessian on dense data
     "numopt._core.warnings",
 }
 SOURCES = dict(modules())
