@@ -43,7 +43,7 @@ def load(
         How s2mpj problems are evaluated: all elements of a type at once; by automatic differentiation (needs casadi);
         by the shipped methods (slow, and with the errors known in the second derivatives of four problems).
     dense : bool, optional
-        Dense or CSR matrices; default dense up to 50 variables and constraints.
+        Dense or CSR matrices; default dense up to 100 variables and constraints.
 
     Returns
     -------

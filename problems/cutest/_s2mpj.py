@@ -17,8 +17,12 @@ from numopt.problems.cutest._separable import Groups, Separable
 WRONG_HESSIANS = frozenset({"ECKERLE4", "GULFNE", "HIMMELBFNE", "WATSONNE"})
 """Problems whose shipped element Hessians disagree with differences of their (right) gradients."""
 
-DENSE_BELOW = 50
-"""Up to this many variables and constraints, dense matrices are cheaper to make and to use than CSR (measured)."""
+DENSE_BELOW = 100
+"""Up to this many variables and constraints, matrices are dense arrays.
+
+Measured on nine problems with n from 5 to 133: dense arrays take 1 to 40% less time to evaluate and a tenth of the time
+to multiply with; at n = 505 CSR evaluates 15 times faster.
+"""
 
 
 class S2MPJProblem(Problem):

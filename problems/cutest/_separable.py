@@ -23,6 +23,9 @@ from numopt.problems.cutest._blocks import Block
 
 IndexArray = NDArray[np.intp]
 
+_MAX_PAIRS = 1e8
+"""Pairs of inner-gradient entries that are indexed at most (24 bytes each)."""
+
 
 class SparseSum:
     """``out[rows] += weights * source[cols]`` with fixed rows, cols and weights."""
@@ -206,6 +209,9 @@ class Separable:
     def _pairs(self) -> tuple[IndexArray, IndexArray, IndexArray]:
         """Pairs of inner-gradient entries of each group with curvature: group, position a, position b <= a."""
         starts = np.searchsorted(self.inner_rows, np.arange(self.n_groups + 1))
+        lengths = np.diff(starts)[self._outer_groups].astype(float)
+        if (lengths * (lengths + 1) / 2).sum() > _MAX_PAIRS:
+            raise MemoryError(f"the objective's Hessian has over {_MAX_PAIRS:g} contributions.")
         triples: list[tuple[IndexArray, IndexArray, IndexArray]] = []
         for group in np.flatnonzero(self._outer_groups):
             a, b = np.tril_indices(int(starts[group + 1] - starts[group]))

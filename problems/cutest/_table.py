@@ -39,7 +39,7 @@ class ProblemInfo:
     classification : str
         CUTEst's classification string.
     has_objective : bool
-        False for feasibility problems and systems of equations.
+        False for feasibility problems and systems of equations, and where the objective is constant (HS8).
     sizes : tuple of (n, m, arguments)
         Further sizes and the arguments that give them; `load(name, n=...)` looks here.
     """

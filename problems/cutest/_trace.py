@@ -140,12 +140,12 @@ def _is_scalar(value: Any) -> bool:
 
 
 _UNARY = (
-    "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "exp", "log", "sqrt",
+    "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "exp", "log", "sqrt", "sign",
 )  # fmt: skip
 _BINARY = {"add": "{} + {}", "sub": "{} - {}", "mul": "{} * {}", "div": "{} / {}", "pow": "{} ** {}"}
 _EVALUATE: dict[str, Callable[..., Any]] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "pow": np.power, "neg": np.negative,
-    "absolute": np.absolute, "sign": np.sign, "arctan2": np.arctan2, **{name: getattr(np, name) for name in _UNARY},
+    "absolute": np.absolute, "arctan2": np.arctan2, **{name: getattr(np, name) for name in _UNARY},
 }  # fmt: skip
 
 
