@@ -3,12 +3,13 @@
 Strohmer and Vershynin (2009) for the randomised rules, Gower and Richtarik (2015) for the general sketch.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from scipy.optimize import OptimizeResult
 
-from numopt._array import is_array, is_sparse, namespace, promote
+from numopt._array import is_array, is_sparse, namespace, promote, scalars
 from numopt._core.callback import wrap_callback
 from numopt._core.validation import check_choice, check_matrix, check_scalar, check_vector, check_verbose
 from numopt._linalg import norm
@@ -120,7 +121,7 @@ def kaczmarz(
     check_choice(rule, "rule", RULES)
     relax = check_scalar(relax, "relax", low=0, high=2, include_low=False, include_high=False)
     limits = _check_limits(system, rtol, atol, maxiter, time_limit, callback, verbose)
-    engine = SketchedSolver(system.A, system.b, rng=default_rng(rng), rule=rule, relax=relax, z0=system.x0)
+    engine = _engine(system, rng=default_rng(rng), rule=rule, relax=relax)
     result = solve_by_sweeps(engine, name="kaczmarz", history=history, **limits)
     return (result.x, int(result.status)) if return_info else result
 
@@ -216,7 +217,7 @@ def sketch_and_project(
             f"`block_size` must be 1 (sketches of one vector; there are no block sketches), got {block_size}."
         )
     limits = _check_limits(system, rtol, atol, maxiter, time_limit, callback, verbose)
-    engine = SketchedSolver(system.A, system.b, sketch=sketch, rng=default_rng(rng), z0=system.x0)
+    engine = _engine(system, rng=default_rng(rng), sketch=sketch)
     result = solve_by_sweeps(engine, name="sketch_and_project", history=history, **limits)
     return (result.x, int(result.status)) if return_info else result
 
@@ -251,7 +252,25 @@ def _check_system(A: Any, b: Any, x0: Any) -> _System:
                 f"`A` has shape {tuple(A.shape)} but `x0` has shape {tuple(x0.shape)}; expected len(x0) == A.shape[1]."
             )
     A, b, x0 = promote(A, b, x0, xp=xp)
+    _check_squares(A.data if is_sparse(A) else A, "A", A.shape[1], xp)
+    _check_squares(b, "b", b.shape[0], xp)
     return _System(A, b, x0, xp)
+
+
+def _engine(system: _System, **options: Any) -> SketchedSolver:
+    engine = SketchedSolver(system.A, system.b, z0=system.x0, **options)
+    if engine.has_vanishing_rows():
+        raise ValueError(f"`A` has nonzero rows whose squared norm is 0 in {system.A.dtype}; scale these equations.")
+    return engine
+
+
+def _check_squares(values: Array, name: str, count: int, xp: Namespace) -> None:
+    """Refuse entries so large that a sum of `count` squares may overflow."""
+    limit = math.sqrt(float(xp.finfo(values.dtype).max) / count)
+    if values.shape[0] and max(scalars(xp, xp.max(values), -xp.min(values))) > limit:
+        raise ValueError(
+            f"`{name}` has entries above {limit:.1e}, whose squares may overflow {values.dtype}; scale them."
+        )
 
 
 def _check_limits(

@@ -15,6 +15,7 @@ class DenseRows:
         self.shape = tuple(A.shape)
         self.work = self.A.size  # multiply-adds of a product
         self.norms2: Array = xp.vecdot(self.A, self.A)
+        self._xp = xp
         self._kernel = bind(xp).row_kaczmarz
 
     def project(self, b: Array, norms2: Array, rows: Array, x: Array) -> None:
@@ -29,6 +30,10 @@ class DenseRows:
         """Return the combinations S A of rows, C-contiguous."""
         return S @ self.A
 
+    def sizes(self) -> Array:
+        """Return the 1-norms of the rows, which are 0 on zero rows only; the squares in `norms2` may underflow."""
+        return self._xp.sum(self._xp.abs(self.A), axis=1)
+
 
 class CSRRows:
     """Rows of a CSR matrix; other sparse formats are converted, duplicate entries summed."""
@@ -41,9 +46,8 @@ class CSRRows:
         self.A = A
         self.shape = tuple(A.shape)
         self.work = max(1, A.nnz)
-        # Sums over rows come as a matrix, a column or a vector, depending on library and class.
-        self.norms2: Array = xp.reshape(xp.asarray(A.multiply(A).sum(axis=1)), (-1,))
         self._xp = xp
+        self.norms2 = self._row_sums(A.multiply(A))
         self._kernel = bind(xp).csr_row_kaczmarz
 
     def project(self, b: Array, norms2: Array, rows: Array, x: Array) -> None:
@@ -57,6 +61,14 @@ class CSRRows:
     def combine(self, S: Array) -> Array:
         """Return the combinations S A of rows, C-contiguous."""
         return contiguous((self.A.T @ S.T).T, self._xp)
+
+    def sizes(self) -> Array:
+        """Return the 1-norms of the rows, which are 0 on zero rows only; the squares in `norms2` may underflow."""
+        return self._row_sums(abs(self.A))
+
+    def _row_sums(self, A: Any) -> Array:
+        # They come as a matrix, a column or a vector, depending on library and class.
+        return self._xp.reshape(self._xp.asarray(A.sum(axis=1)), (-1,))
 
 
 Rows = DenseRows | CSRRows

@@ -109,6 +109,11 @@ class SketchedSolver:
         K2, z2, b2 = scalars(xp, xp.sum(self._rows.norms2), xp.vecdot(self.z, self.z), xp.vecdot(self._b, self._b))
         return float(10 * float(xp.finfo(self._b.dtype).eps) * (np.sqrt(K2 * z2) + np.sqrt(b2)))
 
+    def has_vanishing_rows(self) -> bool:
+        """Tell whether the squares of a row that is not zero underflow to zero."""
+        xp = self._xp
+        return bool(xp.any((self._rows.norms2 == 0) & (self._rows.sizes() > 0)))
+
     def _inspect_zero_rows(self) -> tuple[npt.NDArray[np.int64], int | None]:
         """Return the numbers of the nonzero rows, and that of a zero row whose right side is not zero."""
         xp = self._xp

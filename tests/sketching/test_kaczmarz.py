@@ -267,6 +267,26 @@ def test_bad_sketch_options():
         sketch_and_project(A, B, block_size=0)
 
 
+def test_rows_whose_squares_underflow(xp):
+    A, b = np.diag([1.0, 1e-25]), [1.0, 1e-25]
+    with pytest.raises(ValueError, match=r"`A` has nonzero rows whose squared norm is 0 in .*float32; scale"):
+        kaczmarz(make(xp, A, "float32"), make(xp, b, "float32"))
+    if xp.__name__.endswith("numpy"):
+        with pytest.raises(ValueError, match="`A` has nonzero rows"):
+            kaczmarz(sp.csr_array(A.astype("f4")), np.float32(b))
+    assert kaczmarz(make(xp, A), make(xp, b), rng=0).success
+
+
+def test_entries_whose_squares_overflow(xp):
+    A, b = np.diag([1.0, 1e25]), [1.0, 1e25]
+    with pytest.raises(ValueError, match=r"`A` has entries above 1.3e\+19, whose squares may overflow .*float32"):
+        kaczmarz(make(xp, A, "float32"), make(xp, [1.0, 1.0], "float32"))
+    with pytest.raises(ValueError, match=r"`b` has entries above 1.3e\+19, whose squares may overflow .*float32"):
+        kaczmarz(make(xp, np.eye(2), "float32"), make(xp, b, "float32"))
+    assert kaczmarz(make(xp, A), make(xp, b), rng=0).success
+    assert kaczmarz(sp.csr_array((2, 2)), np.zeros(2)).success
+
+
 def test_mixed_libraries():
     strict = pytest.importorskip("array_api_strict")
     with pytest.raises(TypeError, match="NumPy and array-api-strict"):

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
 
 from numopt._core.timer import Deadline
 from numopt.sketching._kaczmarz import SketchedSolver
@@ -276,6 +278,25 @@ def test_memory_order_does_not_matter(arrange):
     expected.advance(50)
     solver.advance(50)
     np.testing.assert_array_equal(solver.z, expected.z)
+
+
+@given(
+    shape=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    seed=st.integers(0, 2**32 - 1),
+    rule=st.sampled_from(["uniform", "cyclic", "max_distance"]),
+)
+def test_scaling_of_equations_leaves_the_path_alone(shape, seed, rule):
+    # By powers of two, so that scaling rounds nothing; these three rules look at hyperplanes only.
+    A, b, x = system(*shape, seed=seed)
+    scale = 2.0 ** np.random.default_rng(seed).integers(-20, 20, shape[0])
+    plain, scaled = (
+        SketchedSolver(A, b, rng=seed, rule=rule),
+        SketchedSolver(A * scale[:, None], b * scale, rng=seed, rule=rule),
+    )
+    plain.advance(25)
+    scaled.advance(25)
+    np.testing.assert_array_equal(scaled.z, plain.z)
+    assert np.linalg.norm(plain.z - x) <= np.linalg.norm(x) * (1 + 25 * 1e-14)
 
 
 def test_input_is_not_modified():
