@@ -13,7 +13,7 @@ import pytest
 
 from numopt.kernels import KERNELS, KernelSet, bind
 
-HOMES = ["_reference", "_numba"]
+HOMES = ["_reference", "_numba", "_cuda"]
 
 
 def modules(home: str) -> list[ModuleType]:

@@ -1,0 +1,62 @@
+"""Every CUDA template compiles for every architecture, without a GPU or its driver, and stays within its budget."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.emulator import nvrtc
+from tests.emulator.instances import INSTANCES, SOURCES, path_of
+
+ARCHITECTURES = ["sm_80", "sm_90", "sm_100"]
+
+
+class Registers(NamedTuple):
+    """Registers a thread may take, and the most that any instance took when the budget was set (NVRTC 12.9)."""
+
+    budget: int
+    measured: int
+
+
+REGISTERS = {
+    "row_kaczmarz": Registers(budget=56, measured=46),
+    "csr_row_kaczmarz": Registers(budget=48, measured=38),
+    "gram_accumulate": Registers(budget=56, measured=48),
+    "gram_merge": Registers(budget=40, measured=32),
+    "logistic_terms": Registers(budget=48, measured=42),
+}
+
+SHARED_LIMIT = 48 * 1024
+
+
+def kernel_of(name: str) -> str:
+    return name.partition("<")[0].removeprefix("numopt::")
+
+
+def test_every_source_and_kernel_has_instances_and_a_budget() -> None:
+    assert sorted(INSTANCES) == SOURCES
+    assert {kernel_of(name) for names in INSTANCES.values() for name in names} == set(REGISTERS)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("source", SOURCES)
+def test_kernels_stay_within_their_registers_and_spill_nothing(source: str, architecture: str) -> None:
+    compiled = nvrtc.compile_source(nvrtc.library(12), path_of(source), INSTANCES[source], architecture)
+    assert compiled.code
+    for name, usage in compiled.usage.items():
+        assert usage.registers <= REGISTERS[kernel_of(name)].budget, f"{name} for {architecture}: {usage}"
+        assert usage.spill_bytes == 0, f"{name} for {architecture}: {usage}"
+        assert usage.shared_bytes <= SHARED_LIMIT, f"{name} for {architecture}: {usage}"
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_next_major_compiler_takes_the_sources(source: str, architecture: str) -> None:
+    assert nvrtc.compile_source(nvrtc.library(13), path_of(source), INSTANCES[source], architecture).code
+
+
+def test_a_fault_is_reported_with_its_line(tmp_path: Path) -> None:
+    source = tmp_path / "broken.cu"
+    source.write_text("template <typename T>\n__global__ void broken(T* x) { x[0] = undeclared; }\n")
+    with pytest.raises(AssertionError, match=r"broken\.cu\(2\).*undeclared"):
+        nvrtc.compile_source(nvrtc.library(12), source, ["broken<double>"], "sm_90")
