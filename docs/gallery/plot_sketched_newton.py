@@ -38,9 +38,12 @@ def kkt_residual(x):
 
 
 def residuals_of(solve):
-    iterates = [problem.x0.copy()]
+    iterates = [problem.x0]
     result = solve(lambda xk: iterates.append(np.array(xk)))
-    return result, [kkt_residual(x) for x in iterates]
+    iterates.append(result.x)
+    # Solvers differ in whether they report the start and the end: count each point once.
+    points = [x for x, before in zip(iterates, [None, *iterates], strict=False) if not np.array_equal(x, before)]
+    return result, [kkt_residual(x) for x in points]
 
 
 newton, newton_residuals = residuals_of(
