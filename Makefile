@@ -23,6 +23,9 @@ help:
 
 # --- installation ---------------------------------------------------------------------------------------------
 
+# A comma in the text of a call would end its argument; in a variable it does not.
+DEMO_EXTRAS := cutest,bench
+
 # $(call install,EXTRAS): an editable installation, with the time it took (the demo promises it apart).
 define install
 	@$(PYTHON) -c 'import sys; sys.exit("numopt needs Python 3.11 or newer; try: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
@@ -33,7 +36,7 @@ define install
 endef
 
 $(VENV)/.installed-demo: pyproject.toml
-	$(call install,cutest,bench)
+	$(call install,$(DEMO_EXTRAS))
 	@touch $@
 
 # The test extra holds all that the demo needs, so that a demo after it installs nothing.
