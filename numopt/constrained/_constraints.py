@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import HessianUpdateStrategy, LinearConstraint, NonlinearConstraint
+from scipy.optimize import LinearConstraint, NonlinearConstraint
 
 from numopt._array import is_sparse, to_host
 from numopt._typing import Array, Namespace
@@ -42,17 +42,26 @@ def _difference_scheme(jac: Any, label: str) -> tuple[Callable[..., Any] | None,
     raise ValueError(f"`jac` of {label} must be callable or one of {DIFFERENCES}, got {jac!r}.")
 
 
+def is_missing_hessian(hess: Any) -> bool:
+    """Whether differences must serve: nothing given, a difference scheme, or a quasi-Newton strategy."""
+    # Quasi-Newton strategies are recognised by their method: NonlinearConstraint's own default is BFGS().
+    return (
+        hess is None or hess is False or hasattr(hess, "get_matrix") or (isinstance(hess, str) and hess in DIFFERENCES)
+    )
+
+
 def _constraint_hessian(hess: Any, label: str) -> Callable[[Array, Array], Any] | None:
-    # NonlinearConstraint's own default is BFGS(): a missing Hessian, served by differences.
+    if is_missing_hessian(hess):
+        return None
     if callable(hess):
         return hess  # type: ignore[no-any-return]
-    if hess is None or isinstance(hess, HessianUpdateStrategy) or hess in DIFFERENCES:
-        return None
-    raise ValueError(f"`hess` of {label} must be callable, a HessianUpdateStrategy or one of {DIFFERENCES}, got {hess!r}.")
+    raise ValueError(
+        f"`hess` of {label} must be callable, a HessianUpdateStrategy or one of {DIFFERENCES}, got {hess!r}."
+    )
 
 
 def _linear_block(constraint: LinearConstraint, label: str, xp: Namespace, like: Array) -> EqualityBlock:
-    A = constraint.A
+    A: Any = constraint.A
     if not is_sparse(A):
         A = xp.asarray(A, dtype=like.dtype)
         if A.ndim == 1:

@@ -29,7 +29,7 @@ def least_squares_multipliers(grad: Array, J: Any, xp: Namespace) -> Array:
         return xp.zeros(0, dtype=grad.dtype, device=grad.device)
     if is_sparse(J) and is_numpy(xp) and m > DENSE_ROWS:
         lam = _sparse_multipliers(grad, J, n, m)
-    elif is_operator(J) or is_sparse(J) and m > DENSE_ROWS:
+    elif is_operator(J) or (is_sparse(J) and m > DENSE_ROWS):
         lam = pcg(lambda y: J @ (J.T @ y), -(J @ grad), rtol=1e-10, maxiter=2 * m + 50).x
     else:
         dense = J.toarray() if is_sparse(J) else J
@@ -69,7 +69,7 @@ def jacobian_norm(J: Any, xp: Namespace) -> float:
 
 
 def _lm_direction(J: Any, c: Array, mu: float, violation: float, xp: Namespace) -> Array:
-    """p = -J'(JJ' + mu ||c|| I)^-1 c."""
+    """The direction -J'(JJ' + mu ||c|| I)^-1 c."""
     damping = mu * violation
     if is_sparse(J) or is_operator(J):
         y = pcg(lambda v: J @ (J.T @ v) + damping * v, c, rtol=1e-8, maxiter=2 * int(c.shape[0]) + 50).x
@@ -80,9 +80,7 @@ def _lm_direction(J: Any, c: Array, mu: float, violation: float, xp: Namespace) 
     return -(J.T @ y)
 
 
-def reduce_infeasibility(
-    functions: Functions, point: Iterate, *, steps: int, target: float
-) -> Iterate:
+def reduce_infeasibility(functions: Functions, point: Iterate, *, steps: int, target: float) -> Iterate:
     """Levenberg-Marquardt on ||c||^2/2 until ||c|| <= `target` or `steps` trials are spent; the best point found."""
     xp = functions.xp
     mu = LM_MU
@@ -106,9 +104,7 @@ def reduce_infeasibility(
     return point
 
 
-def confirm_infeasible(
-    functions: Functions, point: Iterate, reference: float, tol: float
-) -> tuple[bool, Iterate]:
+def confirm_infeasible(functions: Functions, point: Iterate, reference: float, tol: float) -> tuple[bool, Iterate]:
     """Five Levenberg-Marquardt steps at a suspicious point: (confirmed, where they led)."""
     start = point.violation
     after = reduce_infeasibility(functions, point, steps=LM_STEPS, target=0.0)

@@ -1,7 +1,7 @@
 """The user's functions behind one interface: values, first derivatives and Hessians of the Lagrangian, counted.
 
-Everything comes back in the dtype, library and device of `x0`; Jacobians and Hessians stay dense, sparse or operators as
-they were given.
+Everything comes back in the dtype, library and device of `x0`; Jacobians and Hessians stay dense, sparse or operators
+as they were given.
 """
 
 import math
@@ -9,14 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
-from scipy.optimize import HessianUpdateStrategy
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from numopt._array import is_numpy, is_sparse
 from numopt._typing import Array, Namespace
 from numopt.constrained import _finite_differences as differences
-from numopt.constrained._constraints import DIFFERENCES, EqualityBlock, equality_shift
+from numopt.constrained._constraints import DIFFERENCES, EqualityBlock, equality_shift, is_missing_hessian
 
 SYMMETRY_RTOL = 1e-8
 
@@ -31,7 +29,7 @@ def stack_rows(blocks: list[Any], xp: Namespace) -> Any:
     if len(blocks) == 1:
         return blocks[0]
     if any(is_operator(J) for J in blocks):
-        return StackedOperator([aslinearoperator(J) for J in blocks])
+        return _stack_operators([aslinearoperator(J) for J in blocks])
     if any(is_sparse(J) for J in blocks):
         import scipy.sparse as sp
 
@@ -39,22 +37,19 @@ def stack_rows(blocks: list[Any], xp: Namespace) -> Any:
     return xp.concat(blocks, axis=0)
 
 
-class StackedOperator(LinearOperator):  # type: ignore[misc]
+def _stack_operators(blocks: list[LinearOperator]) -> LinearOperator:
     """Rows of several operators as one."""
+    ends = np.cumsum([J.shape[0] for J in blocks])
 
-    def __init__(self, blocks: list[LinearOperator]) -> None:
-        self.blocks = blocks
-        super().__init__(blocks[0].dtype, (sum(J.shape[0] for J in blocks), blocks[0].shape[1]))
+    def rmatvec(y: Array) -> Array:
+        return sum(J.rmatvec(part) for J, part in zip(blocks, np.split(y, ends[:-1]), strict=True))
 
-    def _matvec(self, x: Array) -> Array:
-        return np.concatenate([J.matvec(x) for J in self.blocks])
-
-    def _rmatvec(self, y: Array) -> Array:
-        total, start = 0.0, 0
-        for J in self.blocks:
-            total = total + J.rmatvec(y[start : start + J.shape[0]])
-            start += J.shape[0]
-        return total
+    return LinearOperator(
+        (int(ends[-1]), blocks[0].shape[1]),
+        matvec=lambda x: np.concatenate([J.matvec(x) for J in blocks]),
+        rmatvec=rmatvec,
+        dtype=blocks[0].dtype,
+    )
 
 
 def add_matrices(A: Any, B: Any) -> Any:
@@ -109,12 +104,12 @@ class Functions:
             self._jac = None
         else:
             raise ValueError(f"`jac` must be callable, True or one of {DIFFERENCES}, got {jac!r}.")
-        if not (hess is None or callable(hess) or isinstance(hess, HessianUpdateStrategy) or hess in DIFFERENCES):
+        if not (callable(hess) or is_missing_hessian(hess)):
             raise ValueError(
                 f"`hess` must be callable, a HessianUpdateStrategy (differences are used) or one of {DIFFERENCES}; "
                 f"got {hess!r}."
             )
-        self._hess = hess if callable(hess) else None
+        self._hess = None if is_missing_hessian(hess) else hess
         for name, value in (("hessp", hessp), ("lag_hess", lag_hess), ("lag_hessp", lag_hessp)):
             if value is not None and not callable(value):
                 raise TypeError(f"`{name}` must be callable, got {type(value).__name__}.")
@@ -278,7 +273,8 @@ class Functions:
                 raise ValueError("The Hessian of the Lagrangian is not finite at `x0`; check `hess` and `constraints`.")
             if skew > SYMMETRY_RTOL * largest:
                 raise ValueError(
-                    f"The Hessian of the Lagrangian is not symmetric: max |H - H'| = {skew:.1e}, max |H| = {largest:.1e}."
+                    f"The Hessian of the Lagrangian is not symmetric: max |H - H'| = {skew:.1e}, "
+                    f"max |H| = {largest:.1e}."
                 )
             self._symmetric = skew == 0.0
         return H if self._symmetric else 0.5 * (H + H.T)

@@ -1,8 +1,8 @@
 """Solvers for the Newton system K d = -r, K = [[B, J'], [J, -delta_c I]], B = H + tau I, r = (g, c).
 
-Each class factors or prepares one pair (H, J), shifting B until it is positive definite on the null space of J, and then
-solves for any right-hand side. The direct forms read the inertia off an LDL' factorisation or, where the factorisation
-gives none, test the curvature of a tangential solution; so do the Krylov and sketched forms.
+Each class factors or prepares one pair (H, J), shifting B until it is positive definite on the null space of J, and
+then solves for any right-hand side. The dense direct form reads the inertia off an LDL' factorisation; the others test
+the curvature of a tangential solution.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from numopt._linalg import SparseLU, SymmetricIndefinite, cho_factor, cho_solve
 from numopt._typing import Array, Namespace
 from numopt.constrained._functions import is_operator
 from numopt.constrained._hessian_shift import SHIFT_LIMIT, ShiftSchedule, frobenius, paper_shift
-from numopt.sketching._kaczmarz import SketchedSolver
+from numopt.sketching._sketched_solver import SketchedSolver
 
 DENSE_LIMIT = 2000  # largest n + m that 'auto' factors as a dense matrix
 SPARSE_FROM = 400  # sparse input above this n + m goes to SuperLU
@@ -110,9 +110,10 @@ class DenseKKT:
             tau = paper_shift(H, J, self.xi_B, xp) if self.hess_mod == "paper" else 0.0
             self.n_hess_mod += tau > 0.0
             self.tau = tau
-            return self._factorise(H, tau, 0.0, zero)[2] == 0 or self._factorise(
-                H, tau, self._delta_c(J, zero), zero
-            )[2] == 0
+            return (
+                self._factorise(H, tau, 0.0, zero)[2] == 0
+                or self._factorise(H, tau, self._delta_c(J, zero), zero)[2] == 0
+            )
         tau = delta_c = 0.0
         for _ in range(SHIFT_TRIALS):
             positive, negative, null = self._factorise(H, tau, delta_c, zero)
@@ -220,9 +221,7 @@ class KrylovKKT(_CurvatureTested):
 
     exact = False
 
-    def __init__(
-        self, n: int, m: int, like: Array, xp: Namespace, hess_mod: str, method: str, max_inner: int
-    ) -> None:
+    def __init__(self, n: int, m: int, like: Array, xp: Namespace, hess_mod: str, method: str, max_inner: int) -> None:
         super().__init__(n, m, like, xp, hess_mod)
         self.name = method
         self.max_inner = max_inner
@@ -279,12 +278,8 @@ class KrylovKKT(_CurvatureTested):
         if self.name == "minres":
             result = minres(self.matvec, b, precond=precond, rtol=rtol, maxiter=self.max_inner)
         else:
-            result = gmres(
-                self.matvec, b, precond=precond, restart=GMRES_RESTART, rtol=rtol, maxiter=self.max_inner
-            )
-        return Step(
-            result.x[: self.n], result.x[self.n :], result.nit, result.relative_residual, not result.converged
-        )
+            result = gmres(self.matvec, b, precond=precond, restart=GMRES_RESTART, rtol=rtol, maxiter=self.max_inner)
+        return Step(result.x[: self.n], result.x[self.n :], result.nit, result.relative_residual, not result.converged)
 
     def _tangential(self, dx: Array) -> Array:
         """`dx` minus its least-squares normal part, so that J z = 0 up to the accuracy of an inner CG."""
@@ -356,9 +351,7 @@ class CustomKKT(_CurvatureTested):
     name = "custom"
     exact = False
 
-    def __init__(
-        self, n: int, m: int, like: Array, xp: Namespace, hess_mod: str, solver: Callable[..., Any]
-    ) -> None:
+    def __init__(self, n: int, m: int, like: Array, xp: Namespace, hess_mod: str, solver: Callable[..., Any]) -> None:
         super().__init__(n, m, like, xp, hess_mod)
         self.solver = solver
         self.K: Array | None = None
@@ -393,7 +386,16 @@ def kkt_matrix(H: Array, J: Array, tau: float, xp: Namespace) -> Array:
 
 
 def choose_system(
-    linear_solver: Any, H: Any, J: Any, like: Array, xp: Namespace, *, hess_mod: str, xi_B: float, max_inner: int, rng: Any
+    linear_solver: Any,
+    H: Any,
+    J: Any,
+    like: Array,
+    xp: Namespace,
+    *,
+    hess_mod: str,
+    xi_B: float,
+    max_inner: int,
+    rng: Any,
 ) -> NewtonSystem:
     """The system for the user's `linear_solver`; 'auto' decides by kind and size of H and J."""
     n, m = int(like.shape[0]), int(J.shape[0])

@@ -72,9 +72,7 @@ class L1Method:
     # -- inner solves -------------------------------------------------------------------------------------------
 
     def _improve(self, d: Array, rhs: Array) -> Array:
-        return gmres(
-            lambda v: self._K @ v, rhs, x0=d, restart=GMRES_STEPS, rtol=0.0, atol=0.0, maxiter=GMRES_STEPS
-        ).x
+        return gmres(lambda v: self._K @ v, rhs, x0=d, restart=GMRES_STEPS, rtol=0.0, atol=0.0, maxiter=GMRES_STEPS).x
 
     def _adaptive(self, rhs: Array) -> Array:
         state, extra, xp = self.state, self.state.extra, self.state.xp
@@ -135,7 +133,7 @@ class L1Method:
         gd, quadratic, linear_c = self._model_terms(d[: state.functions.n])
         size_c = one_norm(state.point.c, state.xp)
         reduction = -gd - quadratic + mu * (size_c - linear_c)
-        return reduction >= SIGMA * mu * max(size_c, linear_c - size_c)
+        return bool(reduction >= SIGMA * mu * max(size_c, linear_c - size_c))
 
     def _search(self, dx: Array, dlam: Array, mu: float) -> Status | None:
         state = self.state

@@ -36,7 +36,7 @@ class Slope:
 
 
 def merit_slope(xp: Any, point: Iterate, H: Any, dx: Array, dlam: Array) -> Slope:
-    """Slope of M along (dx, dlam) with grad M = (g + eta2 H g + eta1 J'c, c + eta2 J g); H is the unmodified Hessian."""
+    """Slope of M along (dx, dlam): grad M = (g + eta2 H g + eta1 J'c, c + eta2 J g) with the unmodified Hessian H."""
     if point.c.shape[0] == 0:
         gd, hd = scalars(xp, point.g @ dx, (H @ point.g) @ dx)
         return Slope(gd, 0.0, hd)

@@ -17,7 +17,7 @@ from numopt.constrained._hessian_shift import frobenius, paper_shift
 from numopt.constrained._kkt import kkt_matrix
 from numopt.constrained._merit import merit_slope
 from numopt.constrained._state import State
-from numopt.sketching._kaczmarz import SketchedSolver
+from numopt.sketching._sketched_solver import SketchedSolver
 
 SINGULAR_GRAM = 1e-6
 DELTA_FLOOR = 1e-6
@@ -129,8 +129,8 @@ class SketchedInner:
     def reach(self, goal: float, cap: int, deadline: Any) -> bool:
         """Step until ||Kz + r|| <= goal; False when `cap` further steps (or the time) did not suffice."""
         last = self.solver.steps + cap
-        while self.residual > goal:
-            if self.solver.steps >= last or deadline.expired():
+        while not self.residual <= goal:
+            if self.solver.steps >= last or deadline.expired() or not math.isfinite(self.residual):
                 return False
             self.solver.advance(min(self.check_every, last - self.solver.steps))
             self.residual = self.solver.residual_norm()

@@ -206,7 +206,7 @@ class PracticalMethod:
         return None
 
     def _recover(self, point: Iterate, failure: Status) -> Status | None:
-        """After a failed step: the floor of the dtype, then new multipliers, then a feasibility phase, then the status."""
+        """After a failed step: test the rounding floor, reset the multipliers, try a feasibility phase, or give up."""
         state = self.state
         if point.kkt <= rounding_floor(state, point):
             return Status.PRECISION
@@ -223,9 +223,7 @@ class PracticalMethod:
             state.move(candidate, 0.0)
             return None
         if point.violation > state.options.tol:
-            after = reduce_infeasibility(
-                state.functions, point, steps=FEASIBILITY_STEPS, target=0.9 * point.violation
-            )
+            after = reduce_infeasibility(state.functions, point, steps=FEASIBILITY_STEPS, target=0.9 * point.violation)
             if after.violation <= 0.9 * point.violation:
                 lam = least_squares_multipliers(after.grad, after.J, state.xp)
                 state.move(with_multipliers(state.xp, after, lam), 0.0)

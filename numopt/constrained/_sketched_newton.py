@@ -14,6 +14,7 @@ from typing import Any
 from scipy.optimize import OptimizeResult
 
 from numopt._array import asarray_like, namespace, to_host
+from numopt._core.callback import wrap_callback
 from numopt._core.checkpoint import Checkpoint
 from numopt._core.history import History
 from numopt._core.loop import LoopOutcome, Measure, run
@@ -22,7 +23,7 @@ from numopt._core.progress import Progress
 from numopt._core.result import make_result
 from numopt._core.status import Status
 from numopt._core.timer import Deadline
-from numopt._core.validation import check_unknown_options, check_vector
+from numopt._core.validation import check_unknown_options, check_vector, check_verbose
 from numopt._rng import default_rng
 from numopt._typing import Array, RNGLike
 from numopt.constrained._constraints import check_bounds, read_constraints
@@ -100,7 +101,7 @@ def sketched_newton(
         Hessian of f, shape (n, n): dense, sparse or LinearOperator. Missing Hessians (None, '2-point', '3-point' or a
         HessianUpdateStrategy) are replaced by forward differences of gradients.
     hessp : callable, optional
-        ``hessp(x, p, *args)``, product of the Hessian of f with p; with it and no `hess` the system is solved by MINRES.
+        ``hessp(x, p, *args)``, product of the Hessian of f with p; with it and no `hess` MINRES solves the system.
     bounds : None or Bounds
         Infinite bounds are accepted, a finite one is an error: equality constraints only.
     constraints : NonlinearConstraint, LinearConstraint, dict of type 'eq', or a list of these
@@ -146,9 +147,13 @@ def sketched_newton(
     history : bool
         Record kkt, fun, constr_violation, merit, eta1, eta2, delta, alpha, inner_nit, inner_residual and seconds.
     verbose : {0, 1, 2}
-        Silent, a progress bar, or a line per iteration through the ``numopt`` logger; `disp` is SciPy's name for 1.
+        Silent, a progress bar, or a line per iteration through the ``numopt`` logger.
+    disp : bool, optional
+        SciPy's name for verbose=1.
     checkpoint : path, optional
         File that is rewritten as the solve goes on and from which a killed solve resumes.
+    **unknown_options
+        Anything else raises one OptimizeWarning, as in SciPy.
 
     Returns
     -------
@@ -182,10 +187,11 @@ def sketched_newton(
     >>> import numpy as np
     >>> from scipy.optimize import NonlinearConstraint
     >>> from numopt import sketched_newton
-    >>> circle = NonlinearConstraint(lambda x: x @ x - 1, 0, 0, jac=lambda x: 2 * x, hess=lambda x, v: 2 * v[0] * np.eye(2))
+    >>> circle = NonlinearConstraint(
+    ...     lambda x: x @ x - 1, 0, 0, jac=lambda x: 2 * x, hess=lambda x, v: 2 * v[0] * np.eye(2))
     >>> res = sketched_newton(
     ...     lambda x: 2 * (x @ x - 1) - x[0], [0.8, 0.6],
-    ...     jac=lambda x: 4 * x - [1, 0], hess=lambda x: 4 * np.eye(2), constraints=circle)
+    ...     jac=lambda x: 4 * x - np.array([1, 0]), hess=lambda x: 4 * np.eye(2), constraints=circle)
     >>> res.success, np.round(res.x, 6).tolist(), round(float(res.lam[0]), 6)
     (True, [1.0, 0.0], -1.5)
     """
@@ -193,6 +199,8 @@ def sketched_newton(
     xp = namespace(x0)
     check_unknown_options(unknown_options, "sketched_newton")
     check_bounds(bounds)
+    verbose = check_verbose(verbose) or int(bool(disp))
+    callback = wrap_callback(callback)
     options = check_options(
         eps=float(xp.finfo(x0.dtype).eps),
         tol=tol,
@@ -234,7 +242,6 @@ def sketched_newton(
     method = _method(state)
     record = History() if history else None
     saver = None if checkpoint is None else _checkpoint(checkpoint, state, x0)
-    verbose = verbose or int(bool(disp))
     with Progress(verbose, "sketched_newton", options.maxiter) as progress:
         outcome = run(
             method.step,
@@ -258,8 +265,8 @@ def _init(functions: Functions, options: Options, x0: Array, lam0: Any, deadline
     m = int(c.shape[0])
     if m > functions.n:
         raise ValueError(
-            f"`constraints` have {m} components for {functions.n} unknowns; an overdetermined system has no solution in "
-            "general: minimise ||c||^2 instead, for instance with scipy.optimize.least_squares."
+            f"`constraints` have {m} components for {functions.n} unknowns; an overdetermined system has no "
+            "solution in general: minimise ||c||^2 instead, for instance with scipy.optimize.least_squares."
         )
     grad, J = functions.grad(x0), functions.jac(x0)
     values = J.data if hasattr(J, "tocsr") else J

@@ -1,5 +1,6 @@
 """The solver on every array library: small problems written in the array API alone."""
 
+import array_api_compat.numpy as numpy_xp
 import numpy as np
 import pytest
 
@@ -26,6 +27,19 @@ def sphere_problem(xp):
     }, (cons, lambda x: xp.concat([2.0 * x[None, :], plane], axis=0))
 
 
+def solve(library, **options):
+    problem, (cons, jac) = sphere_problem(library)
+    return sketched_newton(**problem, constraints={"type": "eq", "fun": cons, "jac": jac}, **options)
+
+
+def assert_same_answer(xp, options, tol):
+    ours, reference = solve(xp, **options), solve(numpy_xp, **options)
+    assert type(ours.x) is type(make(xp, [1.0]))
+    assert ours.status == reference.status
+    assert ours.nit == reference.nit
+    np.testing.assert_allclose(to_numpy(ours.x), reference.x, atol=tol)
+    np.testing.assert_allclose(to_numpy(ours.lam), reference.lam, atol=tol)
+    return ours
 
 
 @pytest.mark.parametrize(
@@ -34,25 +48,22 @@ def sphere_problem(xp):
         {},
         {"linear_solver": "minres"},
         {"linear_solver": "gmres"},
-        {"linear_solver": "rk", "rng": 0},
-        {"linear_solver": "gaussian", "rng": 0},
-        {"accuracy": "paper", "tol": 1e-4, "rng": 0},
+        {"accuracy": "paper", "tol": 1e-4, "linear_solver": "direct"},
         {"accuracy": "paper", "tol": 1e-4, "merit": "l1-adaptive"},
     ],
     ids=str,
 )
-def test_library_dtype_and_device_are_kept_and_values_agree_with_numpy(xp, options):
-    import array_api_compat.numpy as numpy_xp
+def test_deterministic_solvers_agree_with_numpy_and_keep_the_library(xp, options):
+    # Solves to tol: the answers differ by tol times the condition of the KKT matrix, here below 20.
+    res = assert_same_answer(xp, options, 20 * options.get("tol", 1e-8))
+    assert res.success
 
-    results = []
-    for library in (xp, numpy_xp):
-        problem, (cons, jac) = sphere_problem(library)
-        results.append(
-            sketched_newton(**problem, constraints={"type": "eq", "fun": cons, "jac": jac}, **options)
-        )
-    ours, reference = results
-    assert ours.success
-    assert type(ours.x).__module__.split(".")[0] == type(make(xp, [1.0])).__module__.split(".")[0]
-    tol = options.get("tol", 1e-8)
-    np.testing.assert_allclose(to_numpy(ours.x), reference.x, atol=10 * tol)
-    np.testing.assert_allclose(to_numpy(ours.lam), reference.lam, atol=10 * tol)
+
+@pytest.mark.parametrize(
+    "options",
+    [{"linear_solver": "rk"}, {"linear_solver": "gaussian"}, {"accuracy": "paper"}],
+    ids=str,
+)
+def test_randomised_solvers_walk_the_same_path_as_numpy(xp, options):
+    # Few steps: the reference kernel of array-api-strict is a Python loop.
+    assert_same_answer(xp, {**options, "rng": 0, "maxiter": 2, "max_inner": 200, "tol": 1e-4}, 1e-9)

@@ -103,7 +103,11 @@ def test_rotated_variables_give_rotated_iterates():
             lambda x, R=R: case.fun(R @ x),
             R.T @ case.x0,
             jac=lambda x, R=R: R.T @ case.grad(R @ x),
-            constraints=NonlinearConstraint(lambda x, R=R: case.cons(R @ x), 0, 0, jac=lambda x, R=R: case.jac(R @ x) @ R),
+            constraints={
+                "type": "eq",
+                "fun": lambda x, R=R: case.cons(R @ x),
+                "jac": lambda x, R=R: case.jac(R @ x) @ R,
+            },
             lag_hess=lambda x, lam, R=R: R.T @ case.lag_hess(R @ x, lam) @ R,
             callback=lambda x, R=R, path=path: path.append(R @ x),
         )
