@@ -65,7 +65,9 @@ types: $(VENV)/.installed-test
 	@for k in kernels problems bench; do ln -sfn ../../../$$k build/typing/numopt/$$k; done
 	$(BIN)/mypy
 
+# The tables of the benchmark page are committed; they must be what the recorded runs give.
 docs: $(VENV)/.installed-test
+	$(BIN)/numopt report --docs docs/ --check
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	@echo "Documentation: docs/_build/html/index.html"
 
