@@ -62,15 +62,16 @@ def _page(path: Path) -> str:
     parts = []
     for key, records in group(read(path)).items():
         title = title_of(key)
+        there = _tables.counted(records)
+        summed = headline(there) if there else "Nothing here could be run."
         hardware = records[0]["hardware"]
         threads = sorted({record["threads"] for record in records})
         dates = sorted(record["date"][:10] for record in records)
         commits = dict.fromkeys(record["commit"] for record in records if record.get("commit"))
         place = (
-            f"{hardware['cpu']}, {hardware['cores']} cores, threads {', '.join(map(str, threads))}; recorded {dates[-1]}"
-            + (f" at {', '.join(commits)}" if commits else "")
-            + "."
+            f"{hardware['cpu']}, {hardware['cores']} cores, threads {', '.join(map(str, threads))}; "
+            f"recorded {dates[-1]}" + (f" at {', '.join(commits)}" if commits else "") + "."
         )
-        parts.append(f"{title}\n{'^' * len(title)}\n\n{headline(records)} {place}\n")
+        parts.append(f"{title}\n{'^' * len(title)}\n\n{summed} {place}\n")
         parts += [_tables.as_rst(table) for table in _tables.all_of(records)]
     return "\n".join(parts)

@@ -1,5 +1,6 @@
 """Figures of the report, as PNG bytes with a text that says what they show."""
 
+import importlib.util
 import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ _STYLES: dict[str, dict[str, Any]] = {
 }
 _OTHERS = ("#777777", "#5B8C5A", "#A0522D", "#4B4E6D")
 
-_RC = {
+_RC: dict[Any, Any] = {
     "font.size": 10,
     "font.family": "DejaVu Sans",
     "axes.spines.top": False,
@@ -94,7 +95,9 @@ def _drawing(width: float, height: float, **subplots: Any) -> Iterator[tuple[Any
 
 
 def figures(records: Sequence[Record]) -> list[Figure]:
-    """All figures that these runs of one case allow."""
+    """All figures that these runs of one case allow; none where matplotlib is not installed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        return []
     drawn = [performance(records), solved_in_time(records), accuracy(records)]
     if any(record.get("trace") for record in records):
         drawn += [evaluations(records), time_to_accuracy(records)]

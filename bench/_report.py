@@ -84,18 +84,19 @@ def headline(records: Sequence[Record]) -> str:
 
 
 def _section(index: int, key: Group, records: Sequence[Record]) -> str:
-    figures = "".join(_figure(figure) for figure in _plots.figures(records))
-    shown = [_tables.summary(records), *_tables.against_published(records)]
-    tables = [_plain_table(table) for table in shown]
-    tables.append(_problem_table(records))
-    if _tables.is_race(records):
-        tables.append(_plain_table(_tables.accuracy(records)))
-    failures = _failures(records)
-    return (
-        f'<section id="s{index}">\n<h2>{_text(title_of(key))}</h2>\n<p class="headline">{_text(headline(records))}</p>\n'
-        f"{_circumstances(records)}\n{_cards(records)}\n{tables[0]}\n"
-        f'<div class="figures">{figures}</div>\n' + "\n".join(tables[1:]) + failures + "\n</section>"
-    )
+    there = _tables.counted(records)
+    parts = [f'<section id="s{index}">', f"<h2>{_text(title_of(key))}</h2>"]
+    if there:
+        parts += [f'<p class="headline">{_text(headline(there))}</p>', _cards(there), _circumstances(there)]
+        parts.append(_plain_table(_tables.summary(there)))
+        figures = "".join(_figure(figure) for figure in _plots.figures(there))
+        parts.append(f'<div class="figures">{figures or "Figures need matplotlib."}</div>')
+        parts += [_plain_table(table) for table in _tables.against_published(there)]
+        parts.append(_problem_table(there))
+        parts += [_plain_table(_tables.accuracy(there))] if _tables.is_race(there) else []
+    failed = _tables.otherwise(records)
+    parts += [_plain_table(failed)] if failed.rows else []
+    return "\n".join([*parts, "</section>"])
 
 
 def _cards(records: Sequence[Record]) -> str:
@@ -113,7 +114,8 @@ def _cards(records: Sequence[Record]) -> str:
         cards.append(
             f'<li class="card" style="--solver:{color}"><h3>{_text(solver)}</h3>'
             f'<p class="big">{len(done)}<small> of {len(column)} solved</small></p>'
-            f'<div class="bar" role="img" aria-label="{share:.0%} solved"><i style="width:{100 * share:.1f}%"></i></div>'
+            f'<div class="bar" role="img" aria-label="{share:.0%} solved">'
+            f'<i style="width:{100 * share:.1f}%"></i></div>'
             f"<p>median time {_text(median)}</p></li>"
         )
     return f'<ul class="cards" aria-label="Solvers">{"".join(cards)}</ul>'
@@ -199,16 +201,6 @@ def _lowest(row: Mapping[str, _tables.Cell]) -> float | None:
 def _is_other_minimum(cell: _tables.Cell, lowest: float | None) -> bool:
     fun = cell.median("fun")
     return fun is not None and lowest is not None and fun - lowest > 1e-6 * max(1.0, abs(lowest))
-
-
-def _failures(records: Sequence[Record]) -> str:
-    """Every run that did not come back by itself, with its reason."""
-    failed = [record for record in records if record["status"] != "ok"]
-    if not failed:
-        return ""
-    rows = [[record["problem"], record["solver"], record["status"], record.get("message") or ""] for record in failed]
-    table = _tables.Table("Runs that ended otherwise", ["problem", "solver", "outcome", "reason"], rows)
-    return "\n" + _plain_table(table)
 
 
 def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> str:

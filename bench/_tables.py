@@ -19,6 +19,9 @@ CLOSE = 2
 """Outer iterations within which a measured median counts as reproducing a published one."""
 
 
+RACE_REPEATS = 5
+
+
 @dataclass(frozen=True)
 class Table:
     """A caption, column heads and rows of text."""
@@ -105,6 +108,26 @@ def cells(records: Iterable[Record], tol: str | None = None) -> dict[str, dict[s
     return {p: {s: Cell(tuple(found), level) for s, found in row.items()} for p, row in grouped.items()}
 
 
+ABSENT = ("not available", "not installed")
+"""Outcomes that say nothing about a solver: such runs are listed, but not counted."""
+
+
+def counted(records: Iterable[Record]) -> list[Record]:
+    """The records that count: those whose problem and solver were there."""
+    return [record for record in records if record["status"] not in ABSENT]
+
+
+def otherwise(records: Iterable[Record]) -> Table:
+    """Runs that did not come back by themselves, equal ones together."""
+    found: dict[tuple[str, str, str, str], int] = {}
+    for record in records:
+        if record["status"] != "ok":
+            key = (record["problem"], record["solver"], record["status"], record.get("message") or "")
+            found[key] = found.get(key, 0) + 1
+    rows = [[problem, solver, str(n), status, reason] for (problem, solver, status, reason), n in found.items()]
+    return Table("Runs that ended otherwise", ["problem", "solver", "runs", "outcome", "reason"], rows)
+
+
 def solvers_of(records: Iterable[Record]) -> list[str]:
     """Solvers in the order of appearance."""
     return list(dict.fromkeys(record["solver"] for record in records))
@@ -188,13 +211,16 @@ def accuracy(records: Sequence[Record]) -> Table:
 
 def all_of(records: Sequence[Record]) -> list[Table]:
     """The tables that say all about the runs of one case, suite and mode."""
-    shown = [summary(records), *against_published(records), problems(records)]
-    return [*shown, accuracy(records)] if is_race(records) else shown
+    there = counted(records)
+    shown = [summary(there), *against_published(there), problems(there)] if there else []
+    shown += [accuracy(there)] if is_race(there) else []
+    failed = otherwise(records)
+    return [*shown, failed] if failed.rows else shown
 
 
 def is_race(records: Sequence[Record]) -> bool:
-    """Whether times were repeated, so that times are the subject."""
-    return any(len(record.get("all_seconds") or ()) > 1 for record in records)
+    """Whether times are the subject: then they were repeated often enough for a spread."""
+    return any(record["repeats"] >= RACE_REPEATS for record in records)
 
 
 @functools.cache
@@ -221,7 +247,7 @@ def against_published(records: Sequence[Record]) -> list[Table]:
         rows, close, solved, compared = [], 0, 0, 0
         for problem, row in grid.items():
             cell, expected = row.get(solver), reference["problems"].get(problem, {}).get(column)
-            if cell is None or expected is None or cell.status == "not available":
+            if cell is None or expected is None:
                 continue
             measured = cell.median("nit")
             compared += 1

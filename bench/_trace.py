@@ -52,7 +52,8 @@ class Trace:
         """``(f evaluations, f, ||c||, seconds, KKT)`` along the path, at most `MOST_POINTS` of them, ends included."""
         if not self._points:
             return []
-        chosen = np.unique(np.linspace(0, len(self._points) - 1, MOST_POINTS).round().astype(int))
+        # The first points one by one, then ever sparser: the curves have logarithmic axes.
+        chosen = np.unique(np.geomspace(1, len(self._points), MOST_POINTS).round().astype(int)) - 1
         rows: list[tuple[int, float, float, float, float]] = []
         end = time.perf_counter() + SECONDS
         for i in chosen:

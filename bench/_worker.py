@@ -20,6 +20,9 @@ from numopt.problems import Problem
 PHASE_LOAD, PHASE_RUN, PHASE_JUDGE, DONE = "load", "run", "judge", "done"
 """What the worker tells the runner; each message starts the time limit of what follows."""
 
+ENOUGH = 0.25
+"""A solve that took this part of its limit is not repeated: a repetition might be killed."""
+
 UNAVAILABLE = (ImportError, LookupError, FileNotFoundError)
 """Errors of a loader that mean "this problem cannot be had here", which is no failure of a solver."""
 
@@ -28,6 +31,8 @@ def main(connection: Connection, run: Run) -> None:
     """Entry point of the process."""
     _leave_with_the_runner(connection)
     _silence()
+    # What the fork server loaded will not become garbage; without this each collection walks all of it.
+    gc.freeze()
     _set_threads(run.threads)
     try:
         record = _perform(connection, run)
@@ -64,6 +69,8 @@ def _perform(connection: Connection, run: Run) -> dict[str, Any]:
         return {**loaded, **_solve(connection, run, case, problem, solver)}
     except MemoryError:
         raise
+    except peers.UnsuitableProblemError as error:
+        return {**loaded, "status": "not available", "message": _text(error)}
     except Exception as error:
         return {**loaded, "status": "error", "message": _text(error)}
 
@@ -92,6 +99,8 @@ def _solve(connection: Connection, run: Run, case: Case, problem: Problem, solve
                 _time(case, solver, times, cpu)
         else:
             _time(case, solver, times, cpu)
+        if times[-1] > ENOUGH * run.time_limit:
+            break
     connection.send((PHASE_JUDGE, {}))
     record = {
         "status": "ok",

@@ -118,7 +118,8 @@ class Tiny(Problem):
         return jacobian
 
     def _lag_hess(self, x: NDArray[np.float64], lam: NDArray[np.float64], obj_weight: float) -> NDArray[np.float64]:
-        return obj_weight * np.array([[2.0, 1.0], [1.0, 2.0]]) + 2.0 * lam[0] * np.eye(2)
+        hessian: NDArray[np.float64] = obj_weight * np.array([[2.0, 1.0], [1.0, 2.0]]) + 2.0 * lam[0] * np.eye(2)
+        return hessian
 
 
 def touch(problem: Problem) -> None:

@@ -1,6 +1,7 @@
 """CUTEst suites: the paper's 47 problems and the equality-constrained sets."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from numopt.bench import peers
@@ -25,7 +26,7 @@ class Cutest(Case):
         paper = options.mode == "paper"
         suite = options.suite or "paper47"
         solvers = peers.expand(options.solvers or (PAPER_SOLVERS if paper else ("all",)))
-        members = {_label(name, kwargs): (name, kwargs) for name, kwargs in cutest.suite(suite)}
+        members = _labelled(_members(suite))
         return [
             Run(
                 case=self.name,
@@ -37,7 +38,7 @@ class Cutest(Case):
                 threads=options.threads or 1,
                 time_limit=options.time_limit or (120.0 if paper else 20.0),
                 memory_limit=options.memory_limit or MEMORY_LIMIT,
-                repeats=options.repeats or 1,
+                repeats=options.repeats or (1 if paper else 3),
                 spec={"name": members[label][0], **members[label][1]},
                 options={"max_inner": PAPER_INNER, "lam0": "y0"} if paper else {},
                 trace=not paper,
@@ -49,6 +50,8 @@ class Cutest(Case):
 
     def setup(self, run: Run) -> Problem:
         spec = dict(run.spec)
+        if run.solver in peers.CASADI:
+            spec["mode"] = "traced"
         return cutest.load(spec.pop("name"), **spec)
 
 
@@ -62,10 +65,16 @@ def seeds_of(solver: str, options: Options, default: tuple[int, ...]) -> tuple[i
 RANDOMIZED = ("numopt-rk", "numopt-gv")
 
 
-def _label(name: str, kwargs: Mapping[str, Any]) -> str:
-    """Name of a problem in tables: with its size or parameters where they are not the default ones."""
-    inside = ", ".join(f"{key}={value}" for key, value in kwargs.items() if key in ("n", "params"))
-    return f"{name}({inside})" if inside else name
+def _members(suite: str) -> list[tuple[str, dict[str, Any]]]:
+    """The whole suite: what cannot be loaded here is recorded as such, not left out."""
+    absent = [(name, {"backend": "pycutest"}) for name, _ in cutest.missing(suite)]
+    return [*cutest.suite(suite), *absent]
+
+
+def _labelled(members: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Names for the tables: with the size where a problem occurs in several."""
+    often = Counter(name for name, _ in members)
+    return {f"{name}(n={kw['n']})" if often[name] > 1 and "n" in kw else name: (name, kw) for name, kw in members}
 
 
 CASE = Cutest()

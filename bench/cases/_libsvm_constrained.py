@@ -1,5 +1,7 @@
 """Constrained logistic regression on LIBSVM data: the paper's runs, and the practical race against the peers."""
 
+from typing import Any
+
 from numopt.bench import peers
 from numopt.bench._run import Run
 from numopt.bench.cases._base import MEMORY_LIMIT, Case, Options, chosen
@@ -69,7 +71,9 @@ class LibsvmConstrained(Case):
     def setup(self, run: Run) -> Problem:
         from numopt.problems import ConstrainedLogisticRegression
 
-        return ConstrainedLogisticRegression.from_dataset(run.problem, draw=run.draw, labels=run.labels)
+        labels: Any = run.labels
+        regression: Problem = ConstrainedLogisticRegression.from_dataset(run.problem, draw=run.draw, labels=labels)
+        return regression
 
 
 def _draws(solver: str, problem: str) -> tuple[int, ...]:

@@ -48,7 +48,8 @@ class Pde(Case):
     def setup(self, run: Run) -> Problem:
         from numopt.problems import PoissonControl
 
-        return PoissonControl(run.spec["N"])
+        control: Problem = PoissonControl(run.spec["N"])
+        return control
 
 
 CASE = Pde()

@@ -47,7 +47,7 @@ class Quick(Case):
                 threads=options.threads or 1,
                 time_limit=options.time_limit or 10.0,
                 memory_limit=options.memory_limit or MEMORY_LIMIT,
-                repeats=options.repeats or 1,
+                repeats=options.repeats or 3,
                 trace=True,
             )
             for problem in chosen([*cutest, *regressions], options.problems, "problem")
@@ -57,8 +57,9 @@ class Quick(Case):
     def setup(self, run: Run) -> Problem:
         from numopt.problems import ConstrainedLogisticRegression, cutest
 
-        if run.labels is not None:
-            return ConstrainedLogisticRegression.from_dataset(run.problem, draw=run.draw, labels=run.labels)
+        if run.labels == "pm1":
+            regression: Problem = ConstrainedLogisticRegression.from_dataset(run.problem, draw=run.draw, labels="pm1")
+            return regression
         return cutest.load(run.problem)
 
 

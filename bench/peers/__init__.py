@@ -6,9 +6,20 @@ The registry is a table of names; the module of an adapter (and with it the peer
 import importlib
 from collections.abc import Sequence
 
-from numopt.bench.peers._base import Outcome, Settings, Solver
+from numopt.bench.peers._base import Outcome, Settings, Solver, UnsuitableProblemError
 
-__all__ = ["ALL_PEERS", "CASADI", "NUMOPT", "Outcome", "Settings", "Solver", "expand", "get", "names"]
+__all__ = [
+    "ALL_PEERS",
+    "CASADI",
+    "NUMOPT",
+    "Outcome",
+    "Settings",
+    "Solver",
+    "UnsuitableProblemError",
+    "expand",
+    "get",
+    "names",
+]
 
 _MODULES = {
     "numopt": "_numopt",

@@ -40,6 +40,10 @@ class Outcome:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
+class UnsuitableProblemError(Exception):
+    """A problem is not of the kind that a solver can be given."""
+
+
 class Solver(ABC):
     """An adapter: `set_problem` prepares, `run` is timed, `get_result` translates.
 
