@@ -105,8 +105,8 @@ def minres(
 
     References
     ----------
-    .. [1] C. C. Paige and M. A. Saunders, "Solution of sparse indefinite systems of linear equations", SIAM J. Numer.
-       Anal. 12, 1975.
+    .. [1] C. C. Paige and M. A. Saunders, "Solution of sparse indefinite systems of linear equations", SIAM
+       Journal on Numerical Analysis 12, 1975.
 
     Examples
     --------

@@ -152,6 +152,16 @@ def test_default_zero_tol_follows_the_largest_entry(xp: Any) -> None:
     assert SymmetricIndefinite(K, zero_tol=0.0).inertia == (2, 0, 0)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("where", [(0, 0), (199, 0), (130, 129), (70, 40), (199, 199)])
+def test_default_zero_tol_sees_every_entry_of_the_lower_triangle_only(order: Any, where: tuple[int, int]) -> None:
+    K = np.eye(200)
+    K[where] = -7.0
+    K[3, 150] = 1e9
+    factor = SymmetricIndefinite(np.array(K, order=order))
+    assert factor.zero_tol == pytest.approx(10 * 200 * np.finfo(float).eps * 7.0)
+
+
 def test_zero_matrix_and_empty_matrix(xp: Any) -> None:
     assert SymmetricIndefinite(make(xp, np.zeros((3, 3)))).inertia == (0, 0, 3)
     empty = SymmetricIndefinite(make(xp, np.zeros((0, 0))))
