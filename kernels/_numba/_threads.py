@@ -42,7 +42,8 @@ def threading_layer() -> str | None:
 
 
 _state = _State()
-os.register_at_fork(after_in_child=_state.after_fork_in_child)
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=lambda: _state.after_fork_in_child())
 
 
 def _exclusive() -> contextlib.AbstractContextManager[Any]:
