@@ -415,7 +415,7 @@ class Problem(abc.ABC):
         DerivativeCheck
             `grad`, `jac`, `hess`: the largest of ``|difference - derivative| / max(1, |derivative|)`` (infinity norms;
             `hess` is checked through the gradient of the Lagrangian with random multipliers), each the smallest over
-            the step sizes 1e-2, 1e-3, 1e-4 and 1e-5.
+            the step sizes 1e-2, 1e-3, ..., 1e-7.
         """
         generator = np.random.default_rng(rng)
         at = self.x0 if x is None else np.array(x, dtype=np.float64)
@@ -497,7 +497,7 @@ def _difference_error(function: Callable[[Vector], Any], x: Vector, direction: V
     if exact.size == 0:
         return 0.0
     best = np.inf
-    for h in (1e-2, 1e-3, 1e-4, 1e-5):
+    for h in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7):
         step = h * direction
         outer = np.subtract(function(x + 2 * step), function(x - 2 * step))
         inner = np.subtract(function(x + step), function(x - step))

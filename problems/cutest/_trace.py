@@ -82,7 +82,8 @@ class Node:
     def _compare(self, other: Any) -> Any:
         raise UntraceableError("comparison of a variable")
 
-    __lt__ = __le__ = __gt__ = __ge__ = _compare
+    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _compare
+    __hash__ = object.__hash__
 
     def item(self) -> "Node":
         """Stand in for the one-element arrays that the shipped code unpacks."""
