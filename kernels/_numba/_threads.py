@@ -14,9 +14,9 @@ from typing import Any
 import numba
 from numba.np.ufunc import parallel as layers
 
-# A parallel launch costs about 10 us (docs/kernels.rst); below this many multiply-adds, about 0.1 ms of one core, a
-# kernel runs serially.
-PARALLEL_MIN_WORK = 250_000
+# Below this many multiply-adds, about half a millisecond of one core, a kernel runs serially: a launch costs some 20 us
+# on a quiet machine, but on a busy one it waits for every thread's turn (docs/kernels.rst).
+PARALLEL_MIN_WORK = 1_000_000
 
 
 class _State:

@@ -82,17 +82,18 @@ def _accumulate(data, indices, indptr, weights, part, parts, total):
 
 
 @jit
-def _merge(work, i, out):
-    """Write row and column `i` of the result, from the diagonal on, the accumulators added in order."""
-    for j in range(i, out.shape[0]):
-        total = work[0, i, j]
-        for part in range(1, work.shape[0]):
-            total += work[part, i, j]
-        if j > i:
-            for part in range(work.shape[0]):
-                total += work[part, j, i]
-        out[i, j] = total
-        out[j, i] = total
+def _merge(work, out):
+    """Add the accumulators, in order, and their lower triangles to the upper ones; write both triangles."""
+    for i in range(out.shape[0]):
+        for j in range(i, out.shape[0]):
+            total = work[0, i, j]
+            for part in range(1, work.shape[0]):
+                total += work[part, i, j]
+            if j > i:
+                for part in range(work.shape[0]):
+                    total += work[part, j, i]
+            out[i, j] = total
+            out[j, i] = total
 
 
 @jit
@@ -100,8 +101,7 @@ def _serial(data, indices, indptr, weights, work, out):
     parts = work.shape[0]
     for part in range(parts):
         _accumulate(data, indices, indptr, weights, part, parts, work[part])
-    for i in range(out.shape[0]):
-        _merge(work, i, out)
+    _merge(work, out)
 
 
 @jit(parallel=True)
@@ -109,8 +109,8 @@ def _parallel(data, indices, indptr, weights, work, out):
     parts = work.shape[0]
     for part in numba.prange(parts):
         _accumulate(data, indices, indptr, weights, part, parts, work[part])
-    for i in numba.prange(out.shape[0]):
-        _merge(work, i, out)
+    # Serial: a few per cent of the work, against a second wait for all threads.
+    _merge(work, out)
 
 
 def _multiply_adds(data, indices, indptr, weights, work, out) -> float:

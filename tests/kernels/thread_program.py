@@ -16,11 +16,11 @@ from numopt.kernels._numba._threads import PARALLEL_MIN_WORK, Twins, threading_l
 
 def gram() -> float:
     """Call the weighted Gram kernel with enough work for its parallel form; return a checksum."""
-    X = sp.random_array((6000, 30), density=0.6, rng=np.random.default_rng(0), format="csr")
+    X = sp.random_array((9000, 30), density=0.6, rng=np.random.default_rng(0), format="csr")
     assert X.nnz * 18 / 2 > PARALLEL_MIN_WORK
     work, out = np.empty((2, 30, 30)), np.empty((30, 30))
     for _ in range(20):
-        bind(np).weighted_gram_csr(X.data, X.indices, X.indptr, np.ones(6000), work, out)
+        bind(np).weighted_gram_csr(X.data, X.indices, X.indptr, np.ones(9000), work, out)
     return float(out.sum())
 
 
