@@ -18,7 +18,7 @@ LM_STEPS = 5  # steps that must confirm a suspicion
 LM_MU, LM_GROW, LM_SHRINK = 1e-2, 8.0, 5.0
 LM_ACCEPT, LM_GOOD = 1e-4, 0.75
 LM_FALL = 0.99
-LM_INFEASIBLE_STEPS = 50
+LM_IDLE_FALL, LM_IDLE_STEPS = 1e-10, 10
 PERTURBATION = 1e-4
 
 
@@ -80,10 +80,13 @@ def _lm_direction(J: Any, c: Array, mu: float, violation: float, xp: Namespace) 
     return -(J.T @ y)
 
 
-def reduce_infeasibility(functions: Functions, point: Iterate, *, steps: int, target: float) -> Iterate:
-    """Levenberg-Marquardt on ||c||^2/2 until ||c|| <= `target` or `steps` trials are spent; the best point found."""
+def reduce_infeasibility(functions: Functions, point: Iterate, *, steps: int, target: float) -> tuple[Iterate, bool]:
+    """Levenberg-Marquardt on ||c||^2/2 until ||c|| <= `target`, `steps` trials are spent, or ||c|| stands still.
+
+    Returns the best point found and whether ten trials in a row left ||c|| where it was.
+    """
     xp = functions.xp
-    mu = LM_MU
+    mu, idle = LM_MU, 0
     for _ in range(steps):
         p = _lm_direction(point.J, point.c, mu, point.violation, xp)
         x = point.x + p
@@ -91,22 +94,22 @@ def reduce_infeasibility(functions: Functions, point: Iterate, *, steps: int, ta
         trial = float(xp.linalg.vector_norm(c))
         predicted = 0.5 * (point.violation**2 - float(xp.linalg.vector_norm(point.c + point.J @ p)) ** 2)
         actual = 0.5 * (point.violation**2 - trial**2)
+        idle = 0 if trial < (1.0 - LM_IDLE_FALL) * point.violation else idle + 1
+        mu *= LM_GROW
         if predicted > 0.0 and actual >= LM_ACCEPT * predicted:
             candidate = complete(functions, x, point.lam, f, c)
             if candidate.finite:
                 point = candidate
-                if actual > LM_GOOD * predicted:
-                    mu /= LM_SHRINK
-                if point.violation <= target:
-                    break
-                continue
-        mu *= LM_GROW
-    return point
+                mu /= LM_GROW * (LM_SHRINK if actual > LM_GOOD * predicted else 1.0)
+        if point.violation <= target:
+            return point, False
+        if idle >= LM_IDLE_STEPS:
+            return point, True
+    return point, False
 
 
 def confirm_infeasible(functions: Functions, point: Iterate, reference: float, tol: float) -> tuple[bool, Iterate]:
     """Five Levenberg-Marquardt steps at a suspicious point: (confirmed, where they led)."""
-    start = point.violation
-    after = reduce_infeasibility(functions, point, steps=LM_STEPS, target=0.0)
-    confirmed = after.violation > LM_FALL * start and suspicious(after, reference, tol, functions.xp)
+    after, _ = reduce_infeasibility(functions, point, steps=LM_STEPS, target=0.0)
+    confirmed = after.violation > LM_FALL * point.violation and suspicious(after, reference, tol, functions.xp)
     return confirmed, after

@@ -223,14 +223,16 @@ class PracticalMethod:
             state.move(candidate, 0.0)
             return None
         if point.violation > state.options.tol:
-            after = reduce_infeasibility(state.functions, point, steps=FEASIBILITY_STEPS, target=0.9 * point.violation)
+            after, stalled = reduce_infeasibility(
+                state.functions, point, steps=FEASIBILITY_STEPS, target=0.9 * point.violation
+            )
             if after.violation <= 0.9 * point.violation:
                 lam = least_squares_multipliers(after.grad, after.J, state.xp)
                 state.move(with_multipliers(state.xp, after, lam), 0.0)
                 return None
             reference = max(jacobian_norm(after.J, state.xp), state.jacobian_reference)
-            if suspicious(after, reference, math.sqrt(state.options.tol), state.xp):
-                state.detail = f"||c|| = {after.violation:.1e} did not fall in a Levenberg-Marquardt phase"
+            if stalled and suspicious(after, reference, math.sqrt(state.options.tol), state.xp):
+                state.detail = f"||c|| = {after.violation:.1e} stands still in a Levenberg-Marquardt phase"
                 return Status.INFEASIBLE
         return failure
 
