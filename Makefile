@@ -87,7 +87,7 @@ test-sanitize: $(VENV)/.installed-test
 
 # The flag is not part of Numba's cache key: without a cache of its own this leg would reuse unchecked kernels.
 test-boundscheck: $(VENV)/.installed-test
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(CURDIR)/build/numba-boundscheck $(BIN)/pytest tests/kernels
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(CURDIR)/build/numba-boundscheck $(BIN)/pytest -m "not gpu" tests/kernels
 
 # --- benchmarks -----------------------------------------------------------------------------------------------
 
