@@ -31,6 +31,7 @@ UNBOUNDED_BELOW = -1e20
 CAPPED_LIMIT = 3
 FEASIBILITY_STEPS = 200
 TINY_ALPHA, TINY_STEPS = 1e-6, 5  # so many steps as short as that in a row count as a failed line search
+LAG_FALL = 0.1  # fall of ||r|| in a full step after which the Hessian serves once more
 FLOOR_STEPS = 3  # steps at the rounding level that do not halve the residual
 RECOVERIES = 3  # multiplier resets and feasibility phases after failed line searches without a new best
 
@@ -59,6 +60,7 @@ class PracticalMethod:
         self.recoveries = 0
         self.best_at_recovery = math.inf
         self.perturbed = False
+        self.lagged: Any = None
         self.tiny_steps = 0
         self.floor_steps = 0
         self.floor_kkt = math.inf
@@ -85,7 +87,8 @@ class PracticalMethod:
         if float(state.xp.linalg.vector_norm(point.lam)) > LAM_LIMIT:
             point = self._reset_multipliers(point)
 
-        H = self._hessian(point)
+        H = self.lagged if self.lagged is not None else self._hessian(point)
+        fresh, self.lagged = self.lagged is None, None
         if self.system is None:
             self.system = choose_system(
                 options.linear_solver,
@@ -102,16 +105,15 @@ class PracticalMethod:
             state.detail = "No shift of the Hessian made the KKT matrix regular"
             return Status.SINGULAR
         state.n_hess_mod = self.system.n_hess_mod
-        direction = self._direction(H, point)
+        direction, slope = self._direction(H, point)
         if not math.isfinite(float(state.xp.sum(direction.dx)) + float(state.xp.sum(direction.dlam))):
             return self._recover(point, Status.SINGULAR)
-        slope = merit_slope(state.xp, point, H, direction.dx, direction.dlam)
         accepted, alpha = state.merit.search(
             state.functions,
             point,
             direction.dx,
             direction.dlam,
-            slope.at(state.merit.eta1, state.merit.eta2),
+            slope,
             maxfev=options.maxfev,
         )
         if accepted is None:
@@ -120,6 +122,9 @@ class PracticalMethod:
             return self._recover(point, Status.PENALTY_LIMIT if state.merit.at_limits else Status.LINESEARCH)
         previous = point.kkt
         state.move(accepted, alpha)
+        if fresh and alpha == 1.0 and accepted.kkt <= LAG_FALL * previous and self.system.exact:
+            # One chord step after a good Newton step: order 3 in two steps for one Hessian (Shamanskii 1967).
+            self.lagged = H
         self.tiny_steps = self.tiny_steps + 1 if alpha < TINY_ALPHA else 0
         if self.tiny_steps >= TINY_STEPS:
             self.tiny_steps = 0
@@ -147,15 +152,15 @@ class PracticalMethod:
             return ProductHessian(state, point)
         return state.functions.lag_hess(point.x, point.lam)
 
-    def _direction(self, H: Any, point: Iterate) -> Step:
-        """Solve, tightening the accuracy and then strengthening the merit until its descent test holds."""
+    def _direction(self, H: Any, point: Iterate) -> tuple[Step, float]:
+        """Direction and slope: tighten the accuracy, then strengthen the merit, until its descent test holds."""
         state, system = self.state, self.system
         assert system is not None
         rtol = min(FORCING, math.sqrt(point.kkt))
         direction = system.solve(point.g, point.c, rtol)
         inner = direction.inner_nit
+        slope = merit_slope(state.xp, point, H, direction.dx, direction.dlam)
         while True:
-            slope = merit_slope(state.xp, point, H, direction.dx, direction.dlam)
             if state.merit.descends(slope, point) or state.merit.at_limits:
                 break
             if not system.exact and not direction.capped and rtol > TIGHTEST:
@@ -163,11 +168,12 @@ class PracticalMethod:
                 if rtol < direction.relative_residual:
                     direction = system.solve(point.g, point.c, rtol)
                     inner += direction.inner_nit
+                    slope = merit_slope(state.xp, point, H, direction.dx, direction.dlam)
                 if rtol > 1e-2 * min(FORCING, math.sqrt(point.kkt)):
                     continue
             state.merit.strengthen()
         state.record_inner(inner, direction.relative_residual, direction.capped)
-        return direction
+        return direction, slope.at(state.merit.eta1, state.merit.eta2)
 
     def _reset_multipliers(self, point: Iterate) -> Iterate:
         state = self.state
