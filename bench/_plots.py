@@ -60,9 +60,10 @@ FLOOR = 1e-16
 
 @dataclass(frozen=True)
 class Figure:
-    """A PNG image, its title for the page, and its text for those who do not see it."""
+    """A PNG image, its title and reading hint for the page, and its text for those who do not see it."""
 
     title: str
+    hint: str
     png: bytes
     alt: str
 
@@ -131,7 +132,8 @@ def performance(records: Sequence[Record]) -> Figure | None:
         + " ".join(f"{s} is fastest on {best[s]:.0%} and solves {final[s]:.0%}." for s in profile.solvers)
         + (f" {profile.n_unsolved} are solved by nobody." if profile.n_unsolved else "")
     )
-    return Figure(f"Performance profile (Dolan-Moré), KKT ≤ {tol}", image, alt)
+    hint = "Share of the problems solved within a factor of the fastest solver: higher and further left is better."
+    return Figure(f"Performance profile (Dolan-Moré), KKT ≤ {tol}", hint, image, alt)
 
 
 def solved_in_time(records: Sequence[Record]) -> Figure | None:
@@ -164,7 +166,10 @@ def solved_in_time(records: Sequence[Record]) -> Figure | None:
         for s, curve in curves.items()
         if curve
     )
-    return Figure(f"Solved within a time, KKT ≤ {tol}", image, f"Fraction of problems solved against time. {said}")
+    hint = "Share of the problems solved within the time on the axis: higher and further left is better."
+    return Figure(
+        f"Solved within a time, KKT ≤ {tol}", hint, image, f"Fraction of problems solved against time. {said}"
+    )
 
 
 def accuracy(records: Sequence[Record]) -> Figure | None:
@@ -187,7 +192,8 @@ def accuracy(records: Sequence[Record]) -> Figure | None:
         + ", ".join(f"{s} {v:.0%}" for s, v in at.items())
         + "."
     )
-    return Figure("Accuracy reached", image, alt)
+    hint = "How accurate the answers are when a solver stops by itself: further right is better."
+    return Figure("Accuracy reached", hint, image, alt)
 
 
 def evaluations(records: Sequence[Record]) -> Figure | None:
@@ -210,7 +216,11 @@ def evaluations(records: Sequence[Record]) -> Figure | None:
     alt = f"Data profile on {profile.n_problems} problems at a reduction of the merit by {DATA_TAU:g}. " + " ".join(
         f"{s} converges on {float(profile.d[s][-1]):.0%}." for s in profile.solvers
     )
-    return Figure(f"Data profile (Moré-Wild), merit reduced to {DATA_TAU:g}", image, alt)
+    hint = (
+        "Work instead of time, without the derivatives: evaluations until objective and constraints together "
+        f"have come down to {DATA_TAU:g} of where they began."
+    )
+    return Figure(f"Data profile (Moré-Wild), merit reduced to {DATA_TAU:g}", hint, image, alt)
 
 
 def time_to_accuracy(records: Sequence[Record]) -> Figure | None:
@@ -241,7 +251,8 @@ def time_to_accuracy(records: Sequence[Record]) -> Figure | None:
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(6, len(handles)))
         image = png()
     alt = "Lowest KKT norm so far against time on " + ", ".join(chosen) + ". " + _reached(chosen)
-    return Figure("Time to accuracy, problems that took longest", image, alt)
+    hint = "Lowest KKT norm so far. A dot marks where the solver stopped by itself, the dotted line 1e-8."
+    return Figure("Time to accuracy, problems that took longest", hint, image, alt)
 
 
 def _longest(records: Sequence[Record]) -> dict[str, list[Record]]:

@@ -4,6 +4,7 @@ import base64
 import datetime
 import html
 import os
+import statistics
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -107,9 +108,9 @@ def _cards(records: Sequence[Record]) -> str:
     for solver in _tables.solvers_of(records):
         column = [row[solver] for row in grid.values() if solver in row]
         done = [cell for cell in column if cell.solved() == cell.runs]
-        times = sorted(t for cell in done if (t := cell.median("seconds")) is not None)
+        times = [t for cell in done if (t := cell.median("seconds")) is not None]
         share = len(done) / len(column)
-        median = _tables.duration(times[len(times) // 2]) if times else "-"
+        median = _tables.duration(statistics.median(times) if times else None)
         color = _plots.style_of(solver)["color"]
         cards.append(
             f'<li class="card" style="--solver:{color}"><h3>{_text(solver)}</h3>'
@@ -152,8 +153,8 @@ def _circumstances(records: Sequence[Record]) -> str:
 def _figure(figure: _plots.Figure) -> str:
     data = base64.b64encode(figure.png).decode("ascii")
     return (
-        f'<figure><figcaption>{_text(figure.title)}</figcaption><img src="data:image/png;base64,{data}" '
-        f'alt="{html.escape(figure.alt)}"></figure>'
+        f"<figure><figcaption>{_text(figure.title)}<span>{_text(figure.hint)}</span></figcaption>"
+        f'<img src="data:image/png;base64,{data}" alt="{html.escape(figure.alt)}"></figure>'
     )
 
 

@@ -62,7 +62,7 @@ class Cell:
             return f"{number(nit)} / {duration(seconds)}"
         if self.solved():
             return f"{self.solved()} of {self.runs}: {number(nit)} / {duration(seconds)}"
-        return f"({kkt:.0e})" if kkt is not None else self.status
+        return f"({residual(kkt)})" if kkt is not None else self.status
 
 
 def _field(record: Mapping[str, Any], field: str) -> float | None:

@@ -10,7 +10,7 @@ def test_problem_table_shows_iterations_and_time_or_what_was_reached():
     shown = _tables.problems(table())
     assert shown.head == ["problem", "n", "m", "numopt", "slsqp"]
     assert shown.rows[0] == ["p", "3", "1", "7 / 10 ms", "7 / 20 ms"]
-    assert shown.rows[1][3:] == ["7 / 500 ms", "(3e-06)"]
+    assert shown.rows[1][3:] == ["7 / 500 ms", "(3.0e-06)"]
     assert shown.rows[2][3:] == ["7 / 1.5 s", "time limit"]
 
 
