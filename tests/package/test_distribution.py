@@ -46,7 +46,7 @@ def build(kind: str, source: Path, target: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sdist(tmp_path_factory) -> Path:
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Never from the checkout itself: a stale build/lib would leak into the wheel.
     tree = tmp_path_factory.mktemp("tree")
     for name in source_files():
@@ -56,7 +56,7 @@ def sdist(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def unpacked_sdist(sdist, tmp_path_factory) -> Path:
+def unpacked_sdist(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("unpacked")
     with tarfile.open(sdist) as archive:
         archive.extractall(target, filter="data")
@@ -65,7 +65,7 @@ def unpacked_sdist(sdist, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wheel(unpacked_sdist, tmp_path_factory) -> Path:
+def wheel(unpacked_sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     # From the sdist, as an installer without a wheel would do it: both are checked in one build.
     return build("wheel", unpacked_sdist, tmp_path_factory.mktemp("wheel"))
 
@@ -82,26 +82,26 @@ def expected_in_wheel() -> set[str]:
     return expected
 
 
-def test_wheel_holds_the_tree_and_nothing_else(wheel):
+def test_wheel_holds_the_tree_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert names == expected_in_wheel()
 
 
-def test_wheel_occupies_one_importable_name(wheel):
+def test_wheel_occupies_one_importable_name(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         tops = {name.partition("/")[0] for name in archive.namelist() if ".dist-info/" not in name}
     assert tops == {"numopt"}
 
 
-def test_wheel_works_where_the_checkout_is_not(wheel, tmp_path):
+def test_wheel_works_where_the_checkout_is_not(wheel: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel), cwd=tmp_path)
     files = run(sys.executable, "-c", print_files(packages()), cwd=tmp_path, PYTHONPATH=str(site)).split()
     assert all(Path(file).is_relative_to(site) for file in files), files
 
 
-def test_sdist_holds_sources_tests_and_documentation(unpacked_sdist):
+def test_sdist_holds_sources_tests_and_documentation(unpacked_sdist: Path) -> None:
     wanted = [
         name
         for name in source_files()
@@ -121,7 +121,7 @@ def test_sdist_holds_sources_tests_and_documentation(unpacked_sdist):
         assert (unpacked_sdist / name).is_file(), name
 
 
-def test_editable_installation_reads_the_checkout():
+def test_editable_installation_reads_the_checkout() -> None:
     origin = metadata.distribution("numopt-solvers").read_text("direct_url.json")
     if not json.loads(origin or "{}").get("dir_info", {}).get("editable"):
         pytest.skip("numopt is not installed editable here")

@@ -1,6 +1,7 @@
 """What the README and the documentation tell a newcomer to type."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,7 @@ from tests.helpers.tree import ROOT
 TEXTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.rst"), *(ROOT / "docs" / "guide").glob("*.rst")])
 
 
-def test_python_examples_of_the_readme_run(capsys):
+def test_python_examples_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(
         r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
     )
@@ -20,11 +21,11 @@ def test_python_examples_of_the_readme_run(capsys):
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_text_installs_the_other_project_of_this_name(path):
+def test_no_text_installs_the_other_project_of_this_name(path: Path) -> None:
     assert not re.search(r"pip install numopt\b(?!-)", path.read_text(encoding="utf-8"))
 
 
-def test_commands_of_the_readme_are_targets_of_the_makefile():
+def test_commands_of_the_readme_are_targets_of_the_makefile() -> None:
     targets = set(
         re.findall(r"^([a-z-]+)(?: [a-z-]+)*:(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     )

@@ -58,13 +58,13 @@ def is_public(name: str) -> bool:
     return not any(part.startswith("_") and not part.startswith("__") for part in name.split("."))
 
 
-def test_importing_numopt_loads_nothing_heavy():
+def test_importing_numopt_loads_nothing_heavy() -> None:
     code = f"import sys, numopt; print([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_every_module_of_the_main_package_has_a_layer():
+def test_every_module_of_the_main_package_has_a_layer() -> None:
     # A new module or subpackage takes its place in LAYERS when it is written.
     others = {"numopt.problems", "numopt.bench", "numopt.cli"}
     unplaced = {name for name in SOURCES if layer_of(name) is None and not within(name, others)}
@@ -72,7 +72,7 @@ def test_every_module_of_the_main_package_has_a_layer():
 
 
 @pytest.mark.parametrize("name", [n for n in SOURCES if layer_of(n) is not None])
-def test_solver_side_imports_only_downwards(name):
+def test_solver_side_imports_only_downwards(name: str) -> None:
     for imported in imported_names(SOURCES[name]):
         target = layer_of(imported)
         assert target is not None, f"{name} imports {imported}"
@@ -80,18 +80,18 @@ def test_solver_side_imports_only_downwards(name):
 
 
 @pytest.mark.parametrize("name", [n for n in SOURCES if within(n, {"numopt.problems"})])
-def test_problems_import_no_solver(name):
+def test_problems_import_no_solver(name: str) -> None:
     for imported in imported_names(SOURCES[name]):
         assert within(imported, PROBLEMS_MAY_IMPORT), f"{name} imports {imported}"
 
 
 @pytest.mark.parametrize("name", [n for n in SOURCES if within(n, {"numopt.bench"})])
-def test_bench_uses_public_names(name):
+def test_bench_uses_public_names(name: str) -> None:
     for imported in imported_names(SOURCES[name]):
         assert within(imported, {"numopt.bench"}) or is_public(imported), f"{name} imports {imported}"
 
 
-def test_only_the_command_line_imports_bench():
+def test_only_the_command_line_imports_bench() -> None:
     users = {
         name
         for name, path in SOURCES.items()
@@ -102,7 +102,7 @@ def test_only_the_command_line_imports_bench():
     assert users <= {"numopt", "numopt.cli"}
 
 
-def test_command_line_imports_bench_inside_functions():
+def test_command_line_imports_bench_inside_functions() -> None:
     tree = ast.parse(SOURCES["numopt.cli"].read_text(encoding="utf-8"))
     top_level = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     assert not any("bench" in ast.unparse(node) for node in top_level)

@@ -64,13 +64,13 @@ def incomplete(name: str, ignored: set[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("module", sorted(PUBLIC))
-def test_public_names_are_exactly_those_listed(module):
+def test_public_names_are_exactly_those_listed(module: str) -> None:
     loaded = importlib.import_module(module)
     assert sorted(loaded.__all__) == sorted(PUBLIC[module])
     assert set(loaded.__all__) <= set(dir(loaded))
 
 
-def test_unknown_name_is_an_attribute_error():
+def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_solver"):
         importlib.import_module("numopt").no_such_solver  # noqa: B018
 
@@ -88,7 +88,7 @@ def incomplete_class(name: str, value: type) -> list[str]:
 
 
 @pytest.mark.parametrize("name", EVERY_NAME)
-def test_docstring_is_complete(name):
+def test_docstring_is_complete(name: str) -> None:
     value = resolve(name)
     if inspect.isclass(value):
         assert incomplete_class(name, value) == []
@@ -99,7 +99,7 @@ def test_docstring_is_complete(name):
 
 
 @pytest.mark.parametrize("name", EVERY_NAME)
-def test_examples_run(name):
+def test_examples_run(name: str) -> None:
     value = resolve(name)
     # A doctest run by file would import second copies of the mapped folders; objects are found by their import name.
     for example in doctest.DocTestFinder(recurse=inspect.isclass(value)).find(value, name, globs={}):
