@@ -14,8 +14,8 @@ from typing import Any
 import numba
 from numba.np.ufunc import parallel as layers
 
-# Below this many multiply-adds, about half a millisecond of one core, a kernel runs serially: a launch costs some 20 us
-# on a quiet machine, but on a busy one it waits for every thread's turn (docs/kernels.rst).
+# Below this many multiply-adds, about half a millisecond of one core, a kernel runs serially: a launch costs 8 us on
+# an idle machine, but on a busy one it waits for the turn of every thread (docs/kernels.rst).
 PARALLEL_MIN_WORK = 1_000_000
 
 
