@@ -192,7 +192,7 @@ def sketched_newton(
     >>> res = sketched_newton(
     ...     lambda x: 2 * (x @ x - 1) - x[0], [0.8, 0.6],
     ...     jac=lambda x: 4 * x - np.array([1, 0]), hess=lambda x: 4 * np.eye(2), constraints=circle)
-    >>> res.success, np.round(res.x, 6).tolist(), round(float(res.lam[0]), 6)
+    >>> res.success, (np.round(res.x, 6) + 0.0).tolist(), round(float(res.lam[0]), 6)
     (True, [1.0, 0.0], -1.5)
     """
     x0 = check_vector(x0, "x0")
