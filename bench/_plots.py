@@ -66,6 +66,7 @@ class Figure:
     hint: str
     png: bytes
     alt: str
+    wide: bool = False
 
 
 def style_of(solver: str) -> dict[str, Any]:
@@ -208,10 +209,10 @@ def evaluations(records: Sequence[Record]) -> Figure | None:
             ax.step(x, y, where="post", label=solver, **style_of(solver))
         ax.set_xscale("symlog", base=2, linthresh=0.25)
         ax.set_xlim(0, last)
-        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
         ax.set_xlabel("evaluations of the objective / (n + 1)")
         _fractions(ax, "problems converged")
-        ax.legend(loc="lower right")
+        ax.legend(loc="best")
         image = png()
     alt = f"Data profile on {profile.n_problems} problems at a reduction of the merit by {DATA_TAU:g}. " + " ".join(
         f"{s} converges on {float(profile.d[s][-1]):.0%}." for s in profile.solvers
@@ -252,7 +253,7 @@ def time_to_accuracy(records: Sequence[Record]) -> Figure | None:
         image = png()
     alt = "Lowest KKT norm so far against time on " + ", ".join(chosen) + ". " + _reached(chosen)
     hint = "Lowest KKT norm so far. A dot marks where the solver stopped by itself, the dotted line 1e-8."
-    return Figure("Time to accuracy, problems that took longest", hint, image, alt)
+    return Figure("Time to accuracy, problems that took longest", hint, image, alt, wide=columns > 2)
 
 
 def _longest(records: Sequence[Record]) -> dict[str, list[Record]]:

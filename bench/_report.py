@@ -18,6 +18,9 @@ from numopt.bench._records import Record
 LONG_TABLE = 40
 """Tables with more rows start folded."""
 
+PROSE = 40
+"""Cells with more characters are text that may wrap."""
+
 Group = tuple[str, str | None, str, str]
 
 
@@ -152,15 +155,16 @@ def _circumstances(records: Sequence[Record]) -> str:
 
 def _figure(figure: _plots.Figure) -> str:
     data = base64.b64encode(figure.png).decode("ascii")
+    opening = '<figure class="wide">' if figure.wide else "<figure>"
     return (
-        f"<figure><figcaption>{_text(figure.title)}<span>{_text(figure.hint)}</span></figcaption>"
+        f"{opening}<figcaption>{_text(figure.title)}<span>{_text(figure.hint)}</span></figcaption>"
         f'<img src="data:image/png;base64,{data}" alt="{html.escape(figure.alt)}"></figure>'
     )
 
 
 def _plain_table(table: _tables.Table) -> str:
-    rows = [[(text, "") for text in row] for row in table.rows]
-    return _table(table.caption, table.head, rows)
+    rows = [[(text, "prose" if len(text) > PROSE else "") for text in row] for row in table.rows]
+    return _table(table.caption, table.head, rows, table.note)
 
 
 def _problem_table(records: Sequence[Record]) -> str:
@@ -184,9 +188,9 @@ def _problem_table(records: Sequence[Record]) -> str:
             marked.append((text + star, "best" if fast else "" if solved else "miss"))
         rows.append(marked)
     starred = any(text.endswith(" *") for row in rows for text, _ in row)
-    caption = f"{table.caption}. Bold: fastest, ties within 1 ms included."
-    caption += " *: another local minimum than the lowest one found." if starred else ""
-    return _table(caption, table.head, rows)
+    note = "Bold: fastest, ties within 1 ms included."
+    note += " *: another local minimum than the lowest one found." if starred else ""
+    return _table(table.caption, table.head, rows, note)
 
 
 def _fastest(row: Mapping[str, _tables.Cell]) -> float | None:
@@ -204,7 +208,8 @@ def _is_other_minimum(cell: _tables.Cell, lowest: float | None) -> bool:
     return fun is not None and lowest is not None and fun - lowest > 1e-6 * max(1.0, abs(lowest))
 
 
-def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> str:
+def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]], note: str = "") -> str:
+    hint = f"<span>{_text(note)}</span>" if note else ""
     top = "".join(f'<th scope="col">{_text(name)}</th>' for name in head)
     lines = []
     for row in rows:
@@ -214,8 +219,8 @@ def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[tuple[str,
         )
         lines.append(f'<tr><th scope="row">{_text(first)}</th>{body}</tr>')
     table = (
-        f'<div class="scroll" tabindex="0"><table><caption>{_text(caption)}</caption><thead><tr>{top}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
+        f'<div class="scroll" tabindex="0"><table><caption>{_text(caption)}{hint}</caption>'
+        f"<thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
     if len(rows) > LONG_TABLE:
         return f"<details><summary>{_text(caption)} ({len(rows)} rows)</summary>{table}</details>"

@@ -24,11 +24,12 @@ RACE_REPEATS = 5
 
 @dataclass(frozen=True)
 class Table:
-    """A caption, column heads and rows of text."""
+    """A caption, column heads, rows of text, and what has to be known about them."""
 
     caption: str
     head: list[str]
     rows: list[list[str]]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -259,11 +260,10 @@ def against_published(records: Sequence[Record]) -> list[Table]:
         if rows:
             caption = (
                 f"{solver}: {close} of {compared} medians within {CLOSE} of the published outer iterations, "
-                f"{solved} solved at {PAPER} in every run. Published: {reference['source']}"
+                f"{solved} solved at {PAPER} in every run"
             )
-            tables.append(
-                Table(caption, ["problem", "published", "measured median", "solved", f"within {CLOSE}"], rows)
-            )
+            head = ["problem", "published", "measured median", "solved", f"within {CLOSE}"]
+            tables.append(Table(caption, head, rows, f"Published: {reference['source']}."))
     return tables
 
 
@@ -289,7 +289,8 @@ def as_text(table: Table) -> str:
         ).rstrip()
 
     rule = "-" * len(aligned(table.head))
-    return "\n".join([table.caption, aligned(table.head), rule, *map(aligned, table.rows)])
+    notes = [table.note] if table.note else []
+    return "\n".join([table.caption, *notes, aligned(table.head), rule, *map(aligned, table.rows)])
 
 
 def as_rst(table: Table) -> str:
@@ -298,6 +299,7 @@ def as_rst(table: Table) -> str:
     for line in [table.head, *table.rows]:
         for i, text in enumerate(line):
             out.append(("   * - " if i == 0 else "     - ") + _escape(text))
+    out += ["", _escape(table.note)] if table.note else []
     return "\n".join(line.rstrip() for line in out) + "\n"
 
 
