@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 from numopt._version import __version__
 
 if TYPE_CHECKING:
-    from numopt import bench, constrained, kernels, problems, sketching
+    import numopt.bench as bench
+    import numopt.constrained as constrained
+    import numopt.kernels as kernels
+    import numopt.problems as problems
+    import numopt.sketching as sketching
     from numopt._config import set_threads, show_config, warmup
     from numopt._core.status import Status
     from numopt.constrained import sketched_newton

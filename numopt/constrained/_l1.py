@@ -11,11 +11,9 @@ from numopt._array import scalars
 from numopt._core.status import Status
 from numopt._krylov import gmres
 from numopt._typing import Array
-from numopt.constrained._hessian_shift import paper_shift
+from numopt.constrained._dense_newton import dense_newton
 from numopt.constrained._iterate import complete
-from numopt.constrained._kkt import kkt_matrix
 from numopt.constrained._merit import MIN_ALPHA
-from numopt.constrained._paper import SINGULAR_GRAM, dense_matrix, gram_eigenvalue
 from numopt.constrained._state import State
 
 SIGMA = 0.09
@@ -49,25 +47,15 @@ class L1Method:
     def step(self) -> Status | None:
         """One outer iteration."""
         state = self.state
-        xp, options, point, extra = state.xp, state.options, state.point, state.extra
-        if options.maxfev is not None and state.functions.nfev >= options.maxfev:
-            return Status.MAXFEV
-        J = dense_matrix(point.J)
-        xi_G = gram_eigenvalue(J, xp)
-        if not xi_G >= SINGULAR_GRAM:
-            state.detail = f"lambda_min(JJ') = {xi_G:.1e} < {SINGULAR_GRAM:.0e}; try accuracy='practical'"
-            return Status.SINGULAR
-        H = dense_matrix(state.functions.lag_hess(point.x, point.lam))
-        tau = paper_shift(H, J, options.xi_B, xp) if options.hess_mod == "paper" else 0.0
-        state.n_hess_mod += tau > 0.0
-        K = kkt_matrix(H, J, tau, xp)
+        newton = dense_newton(state)
+        if isinstance(newton, Status):
+            return newton
         n = state.functions.n
-        self._K, self._B, self._J = K, K[:n, :n], J
-        rhs = -xp.concat([point.g, point.c])
-        d = self._adaptive(rhs) if self.adaptive else self._two_tests(rhs)
+        self._K, self._B, self._J = newton.K, newton.K[:n, :n], newton.J
+        d = self._adaptive(newton.rhs) if self.adaptive else self._two_tests(newton.rhs)
         if state.deadline.expired():
             return Status.TIME_LIMIT
-        return self._search(d[:n], d[n:], extra["mu"])
+        return self._search(d[:n], d[n:], state.extra["mu"])
 
     # -- inner solves -------------------------------------------------------------------------------------------
 

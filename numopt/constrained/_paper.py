@@ -8,33 +8,18 @@ Lagrangian (theirs uses that of f, which is grad M only where c is affine).
 import math
 from typing import Any
 
-from numopt._array import is_sparse
 from numopt._core.status import Status
 from numopt._linalg import SymmetricIndefinite
 from numopt._typing import Array
-from numopt.constrained._functions import is_operator
-from numopt.constrained._hessian_shift import frobenius, paper_shift
-from numopt.constrained._kkt import kkt_matrix
+from numopt.constrained._dense_newton import dense_newton
+from numopt.constrained._hessian_shift import frobenius
 from numopt.constrained._merit import merit_slope
 from numopt.constrained._state import State
 from numopt.sketching._sketched_solver import SketchedSolver
 
-SINGULAR_GRAM = 1e-6
 DELTA_FLOOR = 1e-6
 PSI = 20.0
 MIN_CHECK = 128  # steps between two checks of the true residual, at least
-
-
-def dense_matrix(A: Any) -> Array:
-    """The baselines and the paper's method work on dense matrices."""
-    if is_operator(A):
-        raise ValueError("accuracy='paper' needs the Hessian and the Jacobian as matrices, got an operator.")
-    return A.toarray() if is_sparse(A) else A
-
-
-def gram_eigenvalue(J: Array, xp: Any) -> float:
-    """xi_G = lambda_min(JJ'); infinite without constraints."""
-    return float(xp.min(xp.linalg.eigvalsh(J @ J.T))) if J.shape[0] else math.inf
 
 
 class PaperMethod:
@@ -48,17 +33,10 @@ class PaperMethod:
         """One outer iteration."""
         state = self.state
         xp, options, point, merit = state.xp, state.options, state.point, state.merit
-        if options.maxfev is not None and state.functions.nfev >= options.maxfev:
-            return Status.MAXFEV
-        J = dense_matrix(point.J)
-        xi_G = gram_eigenvalue(J, xp)
-        if not xi_G >= SINGULAR_GRAM:
-            state.detail = f"lambda_min(JJ') = {xi_G:.1e} < {SINGULAR_GRAM:.0e}; try accuracy='practical'"
-            return Status.SINGULAR
-        H = dense_matrix(state.functions.lag_hess(point.x, point.lam))
-        tau = paper_shift(H, J, options.xi_B, xp) if options.hess_mod == "paper" else 0.0
-        state.n_hess_mod += tau > 0.0
-        K = kkt_matrix(H, J, tau, xp)
+        newton = dense_newton(state)
+        if isinstance(newton, Status):
+            return newton
+        H, J, K, xi_G = newton.H, newton.J, newton.K, newton.xi_G
         n = state.functions.n
         bound = PSI * max(frobenius(K[:n, :n], xp) ** 2, 1.0) / (min(xi_G, 1.0) * min(options.xi_B, 1.0))
         upsilon = max(frobenius(J, xp), frobenius(H, xp), 1.0)
@@ -70,8 +48,7 @@ class PaperMethod:
 
         state.delta = max(min(state.delta, trial_delta()), DELTA_FLOOR)
         theta = options.theta(state.nit, point.kkt) if callable(options.theta) else options.theta
-        rhs = -xp.concat([point.g, point.c])
-        inner = self._inner(K, rhs)
+        inner = self._inner(K, newton.rhs)
         capped = False
         while True:
             goal = theta * state.delta * point.kkt / (norm_K * bound)
@@ -93,7 +70,7 @@ class PaperMethod:
                 return Status.MAXFEV
             return Status.PENALTY_LIMIT if merit.at_limits else Status.LINESEARCH
         state.move(accepted, alpha)
-        return None
+        return state.inner_limit(point.kkt)
 
     def _inner(self, K: Array, rhs: Array) -> "InnerSolve":
         if self.linear_solver == "direct":

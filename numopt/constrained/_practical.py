@@ -28,7 +28,6 @@ FORCING = 0.1
 TIGHTEST = 1e-12
 LAM_LIMIT = 1e8
 UNBOUNDED_BELOW = -1e20
-CAPPED_LIMIT = 3
 FEASIBILITY_STEPS = 200
 TINY_ALPHA, TINY_STEPS = 1e-6, 5  # so many steps as short as that in a row count as a failed line search
 LAG_FALL = 0.1  # fall of ||r|| in a full step after which the Hessian serves once more
@@ -130,10 +129,7 @@ class PracticalMethod:
             self.tiny_steps = 0
             return self._recover(accepted, Status.LINESEARCH)
         state.merit.relax_after_unit_steps(alpha)
-        if state.capped_in_a_row > CAPPED_LIMIT and accepted.kkt > 0.9 * previous:
-            state.detail = f"The best relative residual of the last inner solve was {state.last_residual:.1e}"
-            return Status.INNER_LIMIT
-        return None
+        return state.inner_limit(previous)
 
     def _at_rounding_floor(self, point: Iterate) -> bool:
         """Whether steps at the rounding level of the residual have stopped improving it."""

@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from numopt._core.status import Status
 from numopt._core.timer import Deadline
 from numopt._typing import Namespace
 from numopt.constrained._functions import Functions
 from numopt.constrained._iterate import Iterate
 from numopt.constrained._merit import ExactMerit
 from numopt.constrained._options import Options
+
+CAPPED_LIMIT, CAPPED_FALL = 3, 0.9
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,6 +49,13 @@ class State:
         self.nit += 1
         if point.kkt < self.best.kkt:
             self.best = point
+
+    def inner_limit(self, previous: float) -> Status | None:
+        """INNER_LIMIT once more than three capped inner solves in a row no longer reduce ||r||."""
+        if self.capped_in_a_row <= CAPPED_LIMIT or self.point.kkt <= CAPPED_FALL * previous:
+            return None
+        self.detail = f"The relative residual of the last inner solve was {self.last_residual:.1e}"
+        return Status.INNER_LIMIT
 
     def record_inner(self, steps: int, residual: float, capped: bool) -> None:
         """Book the inner work of one outer step."""
