@@ -97,7 +97,9 @@ def commit() -> str | None:
         top = Path(_git(here, "rev-parse", "--show-toplevel"))
         if top != here.parent:  # a copy inside somebody else's repository
             return None
-        changed = _git(here, "status", "--porcelain", "--untracked-files=no")
+        # The results file that a run is writing, and the tables made from it, are no change of the code.
+        code = (".", ":!bench/results", ":!docs/_tables")
+        changed = _git(top, "status", "--porcelain", "--untracked-files=no", "--", *code)
         return _git(here, "rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return None
@@ -109,7 +111,10 @@ def _git(folder: Path, *words: str) -> str:
 
 
 def forced() -> dict[str, str]:
-    """The forced settings present in this process's environment (a preloaded library by its file name only)."""
+    """The forced settings in this process's environment (a preloaded library by its file name only).
+
+    In a worker: what still holds. In the runner: what was taken out for the workers.
+    """
     return {name: without_paths(os.environ[name]) for name in FORCED_VARIABLES if name in os.environ}
 
 

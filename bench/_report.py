@@ -146,9 +146,9 @@ def _circumstances(records: Sequence[Record]) -> str:
     dates = sorted(record["date"] for record in records)
     first, last = dates[0][:10], dates[-1][:10]
     facts.append(("Recorded", first if first == last else f"{first} to {last}"))
-    forced = {name: value for record in records for name, value in (record.get("forced") or {}).items()}
-    if forced:
-        facts.append(("Forced settings", ", ".join(f"{name}={value}" for name, value in forced.items())))
+    for field, label in (("forced", "Forced settings"), ("unset", "Forced settings taken out")):
+        found = {name: value for record in records for name, value in (record.get(field) or {}).items()}
+        facts.append((label, ", ".join(f"{name}={value}" for name, value in found.items())))
     items = "".join(f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in facts if value)
     return f"<details><summary>Machine, versions and settings</summary><dl>{items}</dl></details>"
 

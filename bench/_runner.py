@@ -162,6 +162,7 @@ class Runner:
             **_worker.identity(active.run),
             **record,
             "versions": _machine.versions([distribution] if distribution else []),
+            "unset": _machine.forced(),
             "machine": self._machine,
             "hardware": _machine.machine(),
             "commit": _machine.commit(),

@@ -107,6 +107,7 @@ def test_forced_settings_do_not_reach_the_workers(tmp_path: Path):
     assert done.returncode == 0, done.stderr
     (record,) = _records.read(out)
     assert record["forced"] == {}
+    assert record["unset"]["OPENBLAS_CORETYPE"] == "Prescott"
 
 
 def test_recorded_runs_are_not_repeated(tmp_path: Path):
