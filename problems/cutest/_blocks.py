@@ -16,7 +16,10 @@ from numopt.problems._base import Vector
 from numopt.problems.cutest._trace import Node, Program, UntraceableError, trace
 
 Shipped: TypeAlias = Callable[[int, Vector, int], Any]
-"""(nargout, variables as a column, number within the block) -> value[, gradient[, Hessian]]."""
+"""(nargout, variables as a column, element or group number) -> value[, gradient[, Hessian]]."""
+
+_MAX_VALUES = 64
+"""Programs made at most for one type that branches on its parameters (one for each value of theirs)."""
 
 
 class Block(Protocol):
@@ -89,7 +92,14 @@ class ShippedBlock:
 
     traced = False
 
-    def __init__(self, name: str, shipped: Shipped, index: NDArray[np.intp], members: NDArray[np.intp]) -> None:
+    def __init__(
+        self,
+        name: str,
+        shipped: Shipped,
+        index: NDArray[np.intp],
+        members: NDArray[np.intp],
+        numbers: NDArray[np.intp],
+    ) -> None:
         n = index.shape[0]
         self.name = name
         self.index = index
@@ -97,6 +107,7 @@ class ShippedBlock:
         self.gradient_slots = list(range(n))
         self.hessian_slots = [(i, j) for i in range(n) for j in range(i + 1)]
         self._shipped = shipped
+        self._numbers = numbers.tolist()
         self._lower = np.tril_indices(n)
         self._outputs: Sequence[Vector] = ()
 
@@ -124,7 +135,7 @@ class ShippedBlock:
 
     def _call(self, nargout: int, points: Vector, column: int) -> Any:
         try:
-            return self._shipped(nargout, points[:, column : column + 1], column)
+            return self._shipped(nargout, points[:, column : column + 1], self._numbers[column])
         except (ArithmeticError, ValueError):  # what Python floats raise where NumPy gives inf or nan
             return math.nan
 
@@ -133,17 +144,18 @@ def _scalar(value: Any) -> float:
     return float(np.reshape(value, -1)[0])
 
 
-def make_block(
+def make_blocks(
     name: str,
     symbolic: Callable[[Any, Any], tuple[Any, Any, Any]],
     shipped: Shipped,
     index: NDArray[np.intp],
     members: NDArray[np.intp],
+    numbers: NDArray[np.intp],
     parameters: Vector,
     *,
     shipped_hessian: bool = True,
-) -> Block:
-    """Trace a function, or fall back to calling it element by element.
+) -> list[Block]:
+    """Trace a function, once or for each value of its parameters, or fall back to calling it element by element.
 
     Parameters
     ----------
@@ -155,6 +167,8 @@ def make_block(
         The function as shipped.
     index, members : arrays
         See `Block`.
+    numbers : array of shape (n_elements,)
+        What `shipped` is told of each element.
     parameters : array of shape (n_parameters, n_elements)
         Parameters of each element.
     shipped_hessian : bool, default True
@@ -165,6 +179,16 @@ def make_block(
         with np.errstate(all="ignore"):
             program = trace(symbolic, index.shape[0], shared, shipped_hessian=shipped_hessian)
     except UntraceableError:
-        return ShippedBlock(name, shipped, index, members)
+        _, value = np.unique(parameters, axis=1, return_inverse=True)
+        if None not in shared or value.max() >= _MAX_VALUES:
+            return [ShippedBlock(name, shipped, index, members, numbers)]
+        return [
+            block
+            for chosen in (value == v for v in range(value.max() + 1))
+            for block in make_blocks(
+                name, symbolic, shipped, index[:, chosen], members[chosen], numbers[chosen], parameters[:, chosen],
+                shipped_hessian=shipped_hessian,
+            )
+        ]  # fmt: skip
     varying = [p for p, value in zip(parameters, shared, strict=True) if value is None]
-    return TracedBlock(name, program, index, members, varying)
+    return [TracedBlock(name, program, index, members, varying)]

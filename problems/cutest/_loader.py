@@ -41,9 +41,9 @@ def load(
         'builtin' has a few closed forms. 'auto' takes the first of s2mpj, builtin, pycutest that has the problem.
     mode : {'batched', 'traced', 'native'}, default 'batched'
         How s2mpj problems are evaluated: all elements of a type at once; by automatic differentiation (needs casadi);
-        by the shipped methods (slow, and with the errors known in the second derivatives of eleven problems).
+        by the shipped methods (slow, and with the errors known in the second derivatives of twelve problems).
     dense : bool, optional
-        Dense or CSR matrices; default dense up to 100 variables and constraints.
+        Dense or CSR matrices; default dense up to 100 variables and constraints (builtin problems: always dense).
 
     Returns
     -------

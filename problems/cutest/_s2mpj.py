@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from numopt.problems._base import Matrix, Problem, Vector
 from numopt.problems.cutest import _source
-from numopt.problems.cutest._blocks import Block, make_block
+from numopt.problems.cutest._blocks import Block, make_blocks
 from numopt.problems.cutest._separable import Groups, Separable
 
 WRONG_HESSIANS = frozenset(
     {
-        "ECKERLE4", "ECKERLE4LS", "GULF", "GULFNE", "HIMMELBB", "HIMMELBF", "HIMMELBFNE", "HS70", "MAXLIKA", "WATSON",
-        "WATSONNE",
+        "ECKERLE4", "ECKERLE4LS", "GULF", "GULFNE", "HIMMELBB", "HIMMELBF", "HIMMELBFNE", "HS70", "HS85", "MAXLIKA",
+        "WATSON", "WATSONNE",
     }
 )  # fmt: skip
 """Problems whose shipped element Hessians disagree with the derivatives of their (right) gradients.
@@ -40,7 +40,7 @@ class S2MPJProblem(Problem):
     Attributes
     ----------
     log : str
-        What the shipped code printed while it was set up.
+        What the shipped code printed while it was set up, and whether its second derivatives are replaced.
     """
 
     _shipped_hessians = False
@@ -52,6 +52,10 @@ class S2MPJProblem(Problem):
             self._shipped = shipped_class(*arguments)
             self._shipped.getglobs()
         self.log = text.getvalue()
+        if name in WRONG_HESSIANS and not self._shipped_hessians:
+            self.log += (
+                "The shipped second derivatives are known to be wrong: those of the shipped gradients are used.\n"
+            )
         shipped = self._shipped
         m = int(getattr(shipped, "m", 0))
         self.has_objective = bool(len(getattr(shipped, "objgrps", ()))) or hasattr(shipped, "H")
@@ -277,21 +281,21 @@ def _element_blocks(symbolic: Any, shipped: Any, numbers: NDArray[np.intp], *, s
     kinds: dict[tuple[str, int, int], list[int]] = defaultdict(list)
     for position, number in enumerate(numbers):
         kinds[str(shipped.elftype[number]), len(shipped.elvar[number]), _length(parameters, number)].append(position)
-    blocks = []
+    blocks: list[Block] = []
     for (kind, n_variables, n_parameters), positions in kinds.items():
         members = numbers[positions]
         index = np.array([shipped.elvar[i] for i in members], dtype=np.intp).reshape(-1, n_variables).T
         values = np.array([parameters[i] for i in members] if n_parameters else [], dtype=np.float64)
-        block = make_block(
+        blocks += make_blocks(
             kind,
             _symbolic_function(getattr(symbolic, kind), symbolic, shipped, "elpar", column=True),
-            _shipped_function(shipped, kind, members, column=True),
+            _shipped_function(shipped, kind, column=True),
             np.ascontiguousarray(index),
             np.array(positions, dtype=np.intp),
+            members,
             values.reshape(len(positions), n_parameters).T,
             shipped_hessian=shipped_hessian,
         )
-        blocks.append(block)
     return blocks
 
 
@@ -303,19 +307,19 @@ def _group_blocks(symbolic: Any, shipped: Any, order: NDArray[np.intp]) -> list[
         kind = types[group] if group < types.size else None
         if kind is not None and kind != "TRIVIAL":
             kinds[str(kind), _length(parameters, group)].append(row)
-    blocks = []
+    blocks: list[Block] = []
     for (kind, n_parameters), positions in kinds.items():
         rows = np.array(positions, dtype=np.intp)
         values = np.array([parameters[i] for i in order[rows]] if n_parameters else [], dtype=np.float64)
-        block = make_block(
+        blocks += make_blocks(
             kind,
             _symbolic_function(getattr(symbolic, kind), symbolic, shipped, "grpar", column=False),
-            _shipped_function(shipped, kind, order[rows], column=False),
+            _shipped_function(shipped, kind, column=False),
             rows[None, :],
             rows,
+            order[rows],
             values.reshape(len(positions), n_parameters).T,
         )
-        blocks.append(block)
     return blocks
 
 
@@ -342,11 +346,11 @@ def _symbolic_function(
     return call
 
 
-def _shipped_function(shipped: Any, kind: str, numbers: NDArray[np.intp], *, column: bool) -> Callable[..., Any]:
-    """The function as shipped, for the i-th element (or group) of the block."""
+def _shipped_function(shipped: Any, kind: str, *, column: bool) -> Callable[..., Any]:
+    """The function as shipped, for the element or group of a given number."""
     function = getattr(type(shipped), kind)
 
-    def call(nargout: int, values: Vector, i: int) -> Any:
-        return function(shipped, nargout, values if column else values[0, 0], int(numbers[i]))
+    def call(nargout: int, values: Vector, number: int) -> Any:
+        return function(shipped, nargout, values if column else values[0, 0], number)
 
     return call

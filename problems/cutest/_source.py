@@ -118,11 +118,6 @@ def symbolic_class(name: str) -> Any:
     return type(name, (), members)
 
 
-def names() -> list[str]:
-    """Names of all shipped problem files."""
-    return sorted(path.stem for path in (folder() / "python_problems").glob("*.py"))
-
-
 def file_name(name: str) -> str:
     """Translate a CUTEst name to S2MPJ's: '-' becomes 'm', a leading digit gets 'n'."""
     name = name.replace("-", "m")

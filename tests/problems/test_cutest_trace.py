@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from numopt.problems.cutest._blocks import ShippedBlock, TracedBlock, make_block
+from numopt.problems.cutest._blocks import ShippedBlock, TracedBlock, make_blocks
 from numopt.problems.cutest._trace import Graph, Node, UntraceableError, trace
 
 FUNCTIONS = {
@@ -97,8 +97,14 @@ def test_parameters_that_differ_become_arrays_and_shared_ones_constants():
     def element(v, p):
         return p[0] * v[0] + p[1], [p[0]], [[0.0]]
 
-    block = make_block(
-        "test", element, lambda *_: None, np.array([[0, 1]]), np.array([0, 1]), np.array([[2.0, 3.0], [5.0, 5.0]])
+    (block,) = make_blocks(
+        "test",
+        element,
+        lambda *_: None,
+        np.array([[0, 1]]),
+        np.array([0, 1]),
+        np.array([8, 9]),
+        np.array([[2.0, 3.0], [5.0, 5.0]]),
     )
     outputs = [np.zeros((1, 2)), np.zeros((1, 2)), np.zeros((0, 2))]
     block.attach(outputs)
@@ -126,20 +132,36 @@ def test_branches_on_variables_are_refused_and_evaluated_one_by_one(branch):
         f, g, h = abs(x[0, 0]), np.array([math.copysign(1.0, x[0, 0])]), np.array([[float(i)]])
         return f if nargout == 1 else (f, g) if nargout == 2 else (f, g, h)
 
-    block = make_block("test", element, shipped, np.array([[0, 1]]), np.array([0, 1]), np.zeros((0, 2)))
+    members = np.array([0, 1])
+    (block,) = make_blocks("test", element, shipped, np.array([[0, 1]]), members, np.array([8, 9]), np.zeros((0, 2)))
     assert isinstance(block, ShippedBlock)
     outputs = [np.zeros((1, 2)) for _ in range(3)]
     block.attach(outputs)
     for _ in block.start(np.array([-3.0, 4.0])):
         pass
-    np.testing.assert_array_equal(outputs, [[[3.0, 4.0]], [[-1.0, 1.0]], [[0.0, 1.0]]])
+    np.testing.assert_array_equal(outputs, [[[3.0, 4.0]], [[-1.0, 1.0]], [[8.0, 9.0]]])
+
+
+def test_a_branch_on_a_parameter_gives_one_program_for_each_value():
+    def element(v, p):
+        return (v[0] if p[0] > 0 else -2.0 * v[0]), [1.0 if p[0] > 0 else -2.0], [[0.0]]
+
+    numbers = np.arange(3)
+    parameters = np.array([[1.0, -1.0, 1.0]])
+    blocks = make_blocks("test", element, lambda *_: None, numbers[None, :], numbers, numbers, parameters)
+    assert [block.members.tolist() for block in blocks] == [[1], [0, 2]]
+    assert all(block.traced for block in blocks)
+    many = np.arange(100)
+    parameters = np.arange(100.0)[None, :]
+    (block,) = make_blocks("test", element, lambda *_: None, many[None, :], many, many, parameters)
+    assert not block.traced
 
 
 def test_python_arithmetic_errors_become_nan():
     def shipped(nargout, x, i):
         return 1.0 / 0.0
 
-    block = ShippedBlock("test", shipped, np.array([[0]]), np.array([0]))
+    block = ShippedBlock("test", shipped, np.array([[0]]), np.array([0]), np.array([0]))
     outputs = [np.zeros((1, 1)) for _ in range(3)]
     block.attach(outputs)
     for _ in block.start(np.array([1.0])):
