@@ -6,7 +6,7 @@ import numpy as np
 
 from numopt._array import is_numpy, is_sparse
 from numopt._krylov import pcg
-from numopt._linalg import SparseLU, cho_factor, cho_solve, lstsq
+from numopt._linalg import SparseLU, cho_factor, cho_solve, lstsq, norm
 from numopt._typing import Array, Namespace
 from numopt.constrained._functions import Functions, is_operator
 from numopt.constrained._hessian_shift import frobenius
@@ -55,11 +55,11 @@ def _sparse_multipliers(grad: Array, J: Any, n: int, m: int) -> Array:
     return np.zeros(m, dtype=grad.dtype)
 
 
-def suspicious(point: Iterate, reference: float, tol: float, xp: Namespace) -> bool:
+def suspicious(point: Iterate, reference: float, tol: float) -> bool:
     """Whether ||J'c|| <= tol Jref ||c|| with ||c|| > tol: a stationary point of the infeasibility."""
     if point.violation <= tol:
         return False
-    slope = float(xp.linalg.vector_norm(point.J.T @ point.c))
+    slope = norm(point.J.T @ point.c)
     return slope <= tol * reference * point.violation
 
 
@@ -91,8 +91,8 @@ def reduce_infeasibility(functions: Functions, point: Iterate, *, steps: int, ta
         p = _lm_direction(point.J, point.c, mu, point.violation, xp)
         x = point.x + p
         f, c = functions.fun(x), functions.cons(x)
-        trial = float(xp.linalg.vector_norm(c))
-        predicted = 0.5 * (point.violation**2 - float(xp.linalg.vector_norm(point.c + point.J @ p)) ** 2)
+        trial = norm(c)
+        predicted = 0.5 * (point.violation**2 - norm(point.c + point.J @ p) ** 2)
         actual = 0.5 * (point.violation**2 - trial**2)
         idle = 0 if trial < (1.0 - LM_IDLE_FALL) * point.violation else idle + 1
         mu *= LM_GROW
@@ -111,5 +111,5 @@ def reduce_infeasibility(functions: Functions, point: Iterate, *, steps: int, ta
 def confirm_infeasible(functions: Functions, point: Iterate, reference: float, tol: float) -> tuple[bool, Iterate]:
     """Five Levenberg-Marquardt steps at a suspicious point: (confirmed, where they led)."""
     after, _ = reduce_infeasibility(functions, point, steps=LM_STEPS, target=0.0)
-    confirmed = after.violation > LM_FALL * point.violation and suspicious(after, reference, tol, functions.xp)
+    confirmed = after.violation > LM_FALL * point.violation and suspicious(after, reference, tol)
     return confirmed, after

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from numopt._linalg import norm
 from numopt._typing import Array, Namespace
 
 FIRST_SHIFT = 1e-4
@@ -52,11 +53,11 @@ def paper_shift(H: Array, J: Array, xi_B: float, xp: Namespace) -> float:
         reduced = H
     smallest = float(xp.min(xp.linalg.eigvalsh(0.5 * (reduced + reduced.T))))
     if smallest < PAPER_CURVATURE:
-        return xi_B + float(xp.linalg.matrix_norm(H))
+        return xi_B + frobenius(H, xp)
     return 0.0
 
 
 def frobenius(A: Any, xp: Namespace) -> float:
     """Frobenius norm of a dense or sparse matrix."""
     values = A.data if hasattr(A, "tocsr") else A
-    return float(xp.linalg.vector_norm(values))
+    return norm(xp.reshape(values, (-1,)))

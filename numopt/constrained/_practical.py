@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from numopt._core.status import Status
+from numopt._linalg import norm
 from numopt._typing import Array
 from numopt.constrained._feasibility import (
     PERTURBATION,
@@ -83,7 +84,7 @@ class PracticalMethod:
         if ended is not None:
             return ended
         point = state.point
-        if float(state.xp.linalg.vector_norm(point.lam)) > LAM_LIMIT:
+        if norm(point.lam) > LAM_LIMIT:
             point = self._reset_multipliers(point)
 
         H = self.lagged if self.lagged is not None else self._hessian(point)
@@ -133,11 +134,10 @@ class PracticalMethod:
 
     def _at_rounding_floor(self, point: Iterate) -> bool:
         """Whether steps at the rounding level of the residual have stopped improving it."""
-        if point.kkt > rounding_floor(self.state, point):
-            return False
-        self.floor_steps = self.floor_steps + 1 if point.kkt > 0.5 * self.floor_kkt else 0
+        improved = point.kkt <= 0.5 * self.floor_kkt
         self.floor_kkt = min(self.floor_kkt, point.kkt)
-        return self.floor_steps >= FLOOR_STEPS
+        self.floor_steps = 0 if improved else self.floor_steps + 1
+        return self.floor_steps >= FLOOR_STEPS and point.kkt <= rounding_floor(self.state, point)
 
     def _hessian(self, point: Iterate) -> Any:
         state = self.state
@@ -187,7 +187,7 @@ class PracticalMethod:
         if not state.functions.blocks:
             return None
         reference = max(jacobian_norm(point.J, state.xp), state.jacobian_reference)
-        if not suspicious(point, reference, tol, state.xp):
+        if not suspicious(point, reference, tol):
             return None
         confirmed, after = confirm_infeasible(state.functions, point, reference, tol)
         if confirmed and state.nit == 0 and not self.perturbed:
@@ -233,7 +233,7 @@ class PracticalMethod:
                 state.move(with_multipliers(state.xp, after, lam), 0.0)
                 return None
             reference = max(jacobian_norm(after.J, state.xp), state.jacobian_reference)
-            if stalled and suspicious(after, reference, math.sqrt(state.options.tol), state.xp):
+            if stalled and suspicious(after, reference, math.sqrt(state.options.tol)):
                 state.detail = f"||c|| = {after.violation:.1e} stands still in a Levenberg-Marquardt phase"
                 return Status.INFEASIBLE
         return failure
@@ -244,9 +244,7 @@ def rounding_floor(state: State, point: Iterate) -> float:
     xp = state.xp
     eps = float(xp.finfo(point.x.dtype).eps)
     n = state.functions.n
-    size = float(xp.linalg.vector_norm(point.grad))
+    size = norm(point.grad)
     if state.functions.blocks and not is_operator(point.J):
-        size += jacobian_norm(point.J, xp) * (
-            float(xp.linalg.vector_norm(point.lam)) + float(xp.linalg.vector_norm(point.x))
-        )
+        size += jacobian_norm(point.J, xp) * (norm(point.lam) + norm(point.x))
     return 10.0 * eps * math.sqrt(n) * max(1.0, size)
