@@ -55,7 +55,7 @@ def load(
     KeyError
         If no backend knows the name; similar names are given.
     ImportError
-        If the backend is not installed.
+        If the backend is not installed, or the shipped file is broken (LEVYM, LEVYMONT8C, ZAMB211).
     ValueError
         If the problem has no size `n`; the sizes are given.
     MemoryError

@@ -128,12 +128,12 @@ class Separable:
         """Give each group function its outputs; the values of trivial groups are copied, their slopes stay 1."""
         self._phi = [np.zeros(self.n_groups), np.ones(self.n_groups), np.zeros(self.n_groups)]
         self._outer_groups = np.zeros(self.n_groups, dtype=bool)
-        self._outputs: list[tuple[IndexArray, list[Vector], Block]] = []
+        self._outputs: list[tuple[IndexArray, list[Vector]]] = []
         for block in self.group_functions:
             count = block.members.size
             outputs = [np.zeros((size, count)) for size in (1, len(block.gradient_slots), len(block.hessian_slots))]
             block.attach(outputs)
-            self._outputs.append((block.members, outputs, block))
+            self._outputs.append((block.members, outputs))
             self._outer_groups[block.members] = bool(block.hessian_slots)
             if not block.gradient_slots:  # a constant group function
                 self._phi[1][block.members] = 0.0
@@ -226,6 +226,9 @@ class Separable:
         if self._x is not x:
             self._x, self._level = x, 0
             self._passes = [block.start(x) for block in self.elements]
+        if self._level > level:
+            return
+        self._x = None  # an interrupted pass must not be taken up again
         while self._level <= level:
             for step in self._passes:
                 next(step)
@@ -235,6 +238,7 @@ class Separable:
                 self._inner_values = self._inner_linear + self._inner(self._slopes)
             self._group_level(self._level)
             self._level += 1
+        self._x = x
 
     def _arguments_at(self, x: Vector) -> None:
         n = self.groups.n
@@ -249,7 +253,7 @@ class Separable:
 
     def _group_level(self, level: int) -> None:
         if self.group_functions:
-            for step, (members, outputs, _) in zip(self._group_passes, self._outputs, strict=True):
+            for step, (members, outputs) in zip(self._group_passes, self._outputs, strict=True):
                 next(step)
                 if outputs[level].size:
                     self._phi[level][members] = outputs[level][0]

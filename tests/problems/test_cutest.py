@@ -236,6 +236,21 @@ def test_unavailable_sizes_list_the_available():
         cutest.load("SINVALNE", n=3)
 
 
+def test_broken_files_say_so():
+    with pytest.raises(ImportError, match=r"LEVYM cannot be loaded .*: its file imports s2xlib"):
+        cutest.load("LEVYM")
+    with pytest.raises(ImportError, match=r"ZAMB211 cannot be loaded .*: its file has no class of that name"):
+        cutest.load("ZAMB211")
+    with pytest.raises(ValueError, match="LEVYM: sizes are not known"):
+        cutest.load("LEVYM", n=3)
+
+
+def test_hessians_with_too_many_contributions_are_refused(monkeypatch):
+    monkeypatch.setattr("numopt.problems.cutest._separable._MAX_PAIRS", 10)
+    with pytest.raises(MemoryError, match="Hessian has over 10 contributions"):
+        cutest.load("VARDIM")
+
+
 def test_huge_problems_are_refused_before_they_are_built():
     with pytest.raises(MemoryError, match=r"YATP1CNE with n=10200, m=10200 exceeds"):
         cutest.load("YATP1CNE", n=10200)

@@ -112,15 +112,14 @@ def test_all_equality_problems(name):
 
 @pytest.mark.slow
 def test_every_problem_of_the_table_loads_silently(capsys):
-    large = set()
-    for info in cutest.find():
-        if info.n * max(info.m, 1) > 10_000:
-            large.add(info.name)
-            continue
+    # Set-up code that runs for minutes whatever we do; all others of moderate size take a second or so.
+    endless = ("ARGLINA", "DIAMON", "DMN")
+    chosen = [i for i in cutest.find() if i.n * max(i.m, 1) <= 10_000 and not i.name.startswith(endless)]
+    assert len(chosen) > 950
+    for info in chosen:
         problem = cutest.load(info.name)
         assert (problem.n, problem.m) == (info.n, info.m), info.name
     assert capsys.readouterr() == ("", "")
-    assert len(large) < 60
 
 
 @pytest.mark.parametrize("name", ["LUKVLE8", "ORTHREGC", "MSS1", "YATP1CNE", "ELEC"])
@@ -152,6 +151,26 @@ def test_one_element_pass_serves_values_and_derivatives(monkeypatch):
     everything(problem, x, lam)
     everything(problem, x, 2 * lam)
     assert len(starts) == len(problem._separable.elements)
+
+
+def test_an_interrupted_pass_starts_anew(monkeypatch):
+    problem, reference = cutest.load("BT12"), cutest.load("BT12")
+    x, lam = near_start(problem)
+    interrupted = iter([KeyboardInterrupt])
+    block = problem._separable.elements[-1]
+    begin = block.start
+
+    def start(point):
+        steps = begin(point)
+        yield next(steps)
+        for error in interrupted:
+            raise error
+        yield from steps
+
+    monkeypatch.setattr(block, "start", start)
+    with pytest.raises(KeyboardInterrupt):
+        problem.grad(x)
+    assert_same(everything(problem, x, lam), everything(reference, x, lam), 0.0)
 
 
 def test_values_are_nonfinite_where_a_term_is_and_others_stay_clean():
