@@ -77,21 +77,22 @@ def _perform(connection: Connection, run: Run) -> dict[str, Any]:
 
 def _solve(connection: Connection, run: Run, case: Case, problem: Problem, solver: peers.Solver) -> dict[str, Any]:
     settings = case.settings(run)
+    placed = case.place(run, problem)
     start = time.perf_counter()
-    case.warm_up(run, problem, solver)
+    case.warm_up(run, placed, solver)
     first = time.perf_counter() - start
     if run.warm:
         connection.send((PHASE_RUN, {}))
-        solver.set_problem(problem, settings)
+        solver.set_problem(placed, settings)
         start = time.perf_counter()
         case.run(solver)
         first = time.perf_counter() - start
     times: list[float] = []
     cpu: list[float] = []
-    trace = Trace(problem) if run.trace and Trace.suits(problem) else None
+    trace = Trace(placed) if run.trace and placed is problem and Trace.suits(problem) else None
     for repetition in range(run.repeats):
-        solver.set_problem(problem, settings)
-        problem.reset_counters()
+        solver.set_problem(placed, settings)
+        placed.reset_counters()
         gc.collect()
         connection.send((PHASE_RUN, {}))
         if trace is not None and repetition == 0:
@@ -104,7 +105,7 @@ def _solve(connection: Connection, run: Run, case: Case, problem: Problem, solve
     connection.send((PHASE_JUDGE, {}))
     record = {
         "status": "ok",
-        **case.result(problem, solver),
+        **case.result(problem, solver, placed.counters),
         "seconds": _digits(statistics.median(times)),
         "all_seconds": [_digits(value) for value in times],
         "cpu_seconds": _digits(statistics.median(cpu)),

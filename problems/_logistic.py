@@ -166,6 +166,26 @@ class ConstrainedLogisticRegression(Problem):
         origin = "scikit-learn" if data.source == "scikit-learn" else "LIBSVM"
         return cls(X, data.y, A, b, name=data.name, source=f"{origin}, labels={labels}, draw={draw}")
 
+    def to_gpu(self) -> Self:
+        """Return the same problem on the current CUDA device.
+
+        Returns
+        -------
+        ConstrainedLogisticRegression
+            With CuPy arrays in and out.
+
+        Raises
+        ------
+        ImportError
+            If CuPy is not installed.
+        """
+        import cupy
+        from cupyx.scipy.sparse import csr_matrix
+
+        X = csr_matrix(self._X) if is_sparse(self._X) else cupy.asarray(self._X)
+        moved = (cupy.asarray(part) for part in (self._y, self._J[:-1], self._b))
+        return type(self)(X, *moved, name=self.name, source=self.source)
+
     def _fun(self, x: Array) -> float:
         return float(self._terms_of(x)[0].mean())
 

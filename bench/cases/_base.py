@@ -13,7 +13,7 @@ from numopt.bench import peers
 from numopt.bench._judge import judge
 from numopt.bench._machine import without_paths
 from numopt.bench._run import TOLERANCES, Run
-from numopt.problems import Problem
+from numopt.problems import Counters, Problem
 
 MEMORY_LIMIT = 8 * 2**30
 
@@ -45,6 +45,7 @@ class Case(ABC):
     summary: ClassVar[str]
     suites: ClassVar[tuple[str, ...]] = ()
     modes: ClassVar[tuple[str, ...]] = ("practical",)
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
 
     @abstractmethod
     def plan(self, options: Options) -> list[Run]:
@@ -53,6 +54,10 @@ class Case(ABC):
     @abstractmethod
     def setup(self, run: Run) -> Problem:
         """Load or build the problem of a run."""
+
+    def place(self, run: Run, problem: Problem) -> Problem:
+        """Move the problem to the device of the run; the bench judges by the one that `setup` gave."""
+        return problem
 
     def settings(self, run: Run) -> peers.Settings:
         """What the solver is told about the run."""
@@ -68,9 +73,9 @@ class Case(ABC):
         """Solve: the timed part."""
         solver.run()
 
-    def result(self, problem: Problem, solver: peers.Solver) -> dict[str, Any]:
-        """What the solver found, judged by the bench."""
-        counts = asdict(problem.counters)
+    def result(self, problem: Problem, solver: peers.Solver, counters: Counters) -> dict[str, Any]:
+        """What the solver found with `counters` evaluations, judged by the bench on the host."""
+        counts = asdict(counters)
         found = solver.get_result()
         verdict = judge(problem, found.x, found.lam)
         return {
@@ -94,8 +99,10 @@ class Case(ABC):
         if options.suite is not None and options.suite not in self.suites:
             known = ", ".join(self.suites) or "(none)"
             raise ValueError(f"`suite` must be one of {known} for {self.name}; got {options.suite!r}.")
-        if options.device != "cpu":
-            raise ValueError(f"`device` must be 'cpu' for {self.name}, whose problems live on the host.")
+        if options.device not in self.devices:
+            raise ValueError(
+                f"`device` must be one of {', '.join(self.devices)} for {self.name}; got {options.device!r}."
+            )
 
 
 class Tiny(Problem):
@@ -130,7 +137,7 @@ def touch(problem: Problem) -> None:
     problem.jac(x)
     problem.jac_structure()
     problem.hess_structure()
-    problem.lag_hess(x, np.ones(problem.m))
+    problem.lag_hess(x, problem.y0)
     problem.reset_counters()
 
 

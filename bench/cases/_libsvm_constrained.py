@@ -16,6 +16,9 @@ SLOW_GAUSSIAN = ("a9a", "w8a")
 
 PAPER_INNER = 1_000_000
 
+STARTING_MULTIPLIERS = {"lam0": "ones"}
+"""The experiment's own start; peers take no multipliers or estimate theirs."""
+
 
 class LibsvmConstrained(Case):
     """Paper mode: tol 1e-4, raw labels, many draws. Practical mode: +-1 labels, warm, median of five."""
@@ -23,6 +26,7 @@ class LibsvmConstrained(Case):
     name = "libsvm-constrained"
     summary = "constrained logistic regression on LIBSVM data; --mode paper for the published counts"
     modes = ("practical", "paper")
+    devices = ("cpu", "gpu")
 
     def plan(self, options: Options) -> list[Run]:
         return self._paper(options) if options.mode == "paper" else self._practical(options)
@@ -41,9 +45,11 @@ class LibsvmConstrained(Case):
                 repeats=options.repeats or 5,
                 warm=True,
                 trace=True,
+                device=options.device,
+                options=STARTING_MULTIPLIERS,
             )
             for problem in chosen(DATASETS, options.problems, "data set")
-            for solver in peers.expand(options.solvers or ("all",))
+            for solver in peers.expand(options.solvers or (("all",) if options.device == "cpu" else ("numopt",)))
             for draw in options.draws or (0,)
         ]
 
@@ -61,7 +67,8 @@ class LibsvmConstrained(Case):
                 time_limit=options.time_limit or 3600.0,
                 memory_limit=options.memory_limit or MEMORY_LIMIT,
                 repeats=options.repeats or 1,
-                options={"max_inner": PAPER_INNER, "lam0": "ones"},
+                device=options.device,
+                options={"max_inner": PAPER_INNER, **STARTING_MULTIPLIERS},
             )
             for problem in chosen(PAPER_DATASETS, options.problems, "data set")
             for solver in peers.expand(options.solvers or tuple(PAPER_DRAWS))
@@ -74,6 +81,9 @@ class LibsvmConstrained(Case):
         labels: Any = run.labels
         regression: Problem = ConstrainedLogisticRegression.from_dataset(run.problem, draw=run.draw, labels=labels)
         return regression
+
+    def place(self, run: Run, problem: Problem) -> Problem:
+        return problem.to_gpu() if run.device == "gpu" else problem  # type: ignore[attr-defined]
 
 
 def _draws(solver: str, problem: str) -> tuple[int, ...]:

@@ -36,7 +36,7 @@ class Pde(Case):
                 memory_limit=options.memory_limit or MEMORY_LIMIT,
                 repeats=options.repeats or 1,
                 spec={"N": sizes[label]},
-                options={"max_inner": 1_000_000, "lam0": "ones"} if paper else {},
+                options={"lam0": "ones", **({"max_inner": 1_000_000} if paper else {})},
                 trace=not paper,
             )
             for label in chosen(list(sizes), options.problems, "size")

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from numopt.bench.peers._base import Outcome, Settings, Solver, own_limit
 from numopt.problems import Problem
@@ -37,8 +38,8 @@ class Numopt(Solver):
     def get_result(self) -> Outcome:
         result = self._result
         return Outcome(
-            x=np.asarray(result.x, dtype=np.float64),
-            lam=np.asarray(result.lam, dtype=np.float64),
+            x=_host(result.x),
+            lam=_host(result.lam),
             success=bool(result.success),
             outcome=result.status.name,
             message=str(result.message),
@@ -50,6 +51,11 @@ class Numopt(Solver):
                 "n_inner_capped": int(result.n_inner_capped),
             },
         )
+
+
+def _host(array: Any) -> NDArray[np.float64]:
+    """Judging happens on the host: CuPy arrays are fetched."""
+    return np.asarray(array.get() if hasattr(array, "get") else array, dtype=np.float64)
 
 
 class RowKaczmarz(Numopt):

@@ -41,7 +41,7 @@ def test_bench_runs_a_case_prints_tables_and_writes_the_page(tmp_path: Path, cap
         (["bench", "quick", "--problems", "NOPE"], "no problem 'NOPE' here"),
         (["bench", "quick", "--mode", "paper"], "`mode` must be one of practical for quick"),
         (["bench", "cutest", "--suite", "eq78"], "`suite` must be one of paper47"),
-        (["bench", "quick", "--device", "gpu"], "`device` must be 'cpu' for quick"),
+        (["bench", "quick", "--device", "gpu"], "`device` must be one of cpu for quick"),
         (["report", "--check"], "--check goes with --docs"),
     ],
 )

@@ -3,8 +3,10 @@
 import array_api_compat.numpy as numpy_xp
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from numopt import sketched_newton
+from numopt.problems import ConstrainedLogisticRegression
 from tests.helpers.xp import make, to_numpy
 
 
@@ -67,3 +69,20 @@ def test_deterministic_solvers_agree_with_numpy_and_keep_the_library(xp, options
 def test_randomised_solvers_walk_the_same_path_as_numpy(xp, options):
     # Few steps: the reference kernel of array-api-strict is a Python loop.
     assert_same_answer(xp, {**options, "rng": 0, "maxiter": 2, "max_inner": 200, "tol": 1e-4}, 1e-9)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("linear_solver", ["auto", "minres"])
+def test_logistic_regression_on_the_device_matches_the_host(linear_solver):
+    rng = np.random.default_rng(2)
+    X = sp.random_array((3000, 40), density=0.2, format="csr", rng=rng)
+    y = np.where(rng.random(3000) < 0.5, -1.0, 1.0)
+    A, b = rng.standard_normal((10, 40)), 0.1 * rng.standard_normal(10)
+    host = ConstrainedLogisticRegression(X, y, A, b)
+    device = host.to_gpu()
+    expected = sketched_newton(**host.to_numopt(), lam0=host.y0)
+    found = sketched_newton(**device.to_numopt(), lam0=device.y0, linear_solver=linear_solver)
+    assert expected.success
+    assert found.success
+    np.testing.assert_allclose(to_numpy(found.x), expected.x, atol=1e-6)
+    assert type(found.x).__module__.startswith("cupy")
