@@ -7,7 +7,6 @@ import inspect
 from typing import Any, Protocol
 
 import pytest
-from numpydoc.validate import validate
 
 PUBLIC = {
     "numopt": {
@@ -60,6 +59,9 @@ def resolve(name: str) -> Any:
 
 
 def incomplete(name: str, ignored: set[str]) -> list[str]:
+    # A machine that runs the GPU tests alone need not have the documentation tools.
+    from numpydoc.validate import validate
+
     return [f"{name}: {code} {text}" for code, text in validate(name)["errors"] if code not in ignored]
 
 
