@@ -21,9 +21,10 @@ def results_folder() -> Path:
 
 
 def default_file(case: cases.Case, options: cases.Options, machine: str) -> Path:
-    """One file for each case and suite."""
+    """One file for each case, suite and device: times on two devices are not compared in one table."""
     suite = options.suite or (case.suites[0] if case.suites else None)
-    return results_folder() / machine / (f"{case.name}-{suite}.jsonl" if suite else f"{case.name}.jsonl")
+    parts = [case.name, suite, None if options.device == "cpu" else options.device]
+    return results_folder() / machine / ("-".join(part for part in parts if part) + ".jsonl")
 
 
 def listing() -> str:

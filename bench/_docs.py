@@ -1,10 +1,11 @@
 """Tables of the documentation, written from recorded runs and compared with them in CI."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from numopt.bench import _tables
-from numopt.bench._records import read
+from numopt.bench._records import Record, read
 from numopt.bench._report import group, headline, title_of
 
 FOLDER = "_tables"
@@ -58,6 +59,11 @@ def _pages(results: Path) -> dict[str, str]:
     return pages
 
 
+def _devices(records: Sequence[Record]) -> str:
+    names = dict.fromkeys(record["gpu"] for record in records if record.get("gpu"))
+    return "".join(f"{name}, host " for name in names)
+
+
 def _page(path: Path) -> str:
     parts = []
     for key, records in group(read(path)).items():
@@ -69,7 +75,7 @@ def _page(path: Path) -> str:
         dates = sorted(record["date"][:10] for record in records)
         commits = dict.fromkeys(record["commit"] for record in records if record.get("commit"))
         place = (
-            f"{hardware['cpu']}, {hardware['cores']} cores, threads {', '.join(map(str, threads))}; "
+            f"{_devices(records)}{hardware['cpu']}, {hardware['cores']} cores, threads {', '.join(map(str, threads))}; "
             f"recorded {dates[-1]}" + (f" at {', '.join(commits)}" if commits else "") + "."
         )
         parts.append(f"{title}\n{'^' * len(title)}\n\n{summed} {place}\n")

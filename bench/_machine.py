@@ -52,6 +52,14 @@ def machine() -> dict[str, Any]:
     }
 
 
+def gpu() -> str:
+    """Name of the current CUDA device."""
+    import cupy
+
+    name: str = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()
+    return name
+
+
 def _cpu_model() -> str:
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
@@ -91,7 +99,13 @@ def versions(distributions: Iterable[str] = ()) -> dict[str, str]:
 
 @functools.cache
 def commit() -> str | None:
-    """Commit of the checkout that numopt runs from (``+`` when files differ from it), None for an installed copy."""
+    """Commit of the checkout that numopt runs from (``+`` when files differ from it).
+
+    For an installed copy NUMOPT_COMMIT tells it, as on a machine that was given a wheel; None without.
+    """
+    told = os.environ.get("NUMOPT_COMMIT")
+    if told:
+        return told
     here = Path(__file__).resolve().parent
     try:
         top = Path(_git(here, "rev-parse", "--show-toplevel"))

@@ -134,7 +134,7 @@ def _circumstances(records: Sequence[Record]) -> str:
 
     hardware = [record["hardware"] for record in records]
     facts.append(("Processor", distinct([f"{h['cpu']}, {h['cores']} cores, {h['memory_gib']} GiB" for h in hardware])))
-    facts.append(("Device", distinct([record["device"] for record in records])))
+    facts.append(("Device", distinct([record.get("gpu") or record["device"] for record in records])))
     facts.append(("Threads", distinct([record["threads"] for record in records])))
     facts.append(("Time limit", distinct([f"{record['time_limit']:g} s" for record in records])))
     facts.append(("Timed solves a run", distinct([record["repeats"] for record in records])))

@@ -62,6 +62,7 @@ def _perform(connection: Connection, run: Run) -> dict[str, Any]:
         "kkt0": cases.initial_kkt(problem),
         "load_seconds": _digits(time.perf_counter() - start),
         "forced": _machine.forced(),
+        **({"gpu": _machine.gpu()} if run.device == "gpu" else {}),
     }
     # What is known about the problem must survive a solver that is killed or fails.
     connection.send((PHASE_LOAD, loaded))
