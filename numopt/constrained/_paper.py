@@ -70,7 +70,7 @@ class PaperMethod:
                 return Status.MAXFEV
             return Status.PENALTY_LIMIT if merit.at_limits else Status.LINESEARCH
         state.move(accepted, alpha)
-        return state.inner_limit(point.kkt)
+        return state.inner_limit()
 
     def _inner(self, K: Array, rhs: Array) -> "InnerSolve":
         if self.linear_solver == "direct":

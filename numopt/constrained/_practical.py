@@ -130,7 +130,7 @@ class PracticalMethod:
             self.tiny_steps = 0
             return self._recover(accepted, Status.LINESEARCH)
         state.merit.relax_after_unit_steps(alpha)
-        return state.inner_limit(previous)
+        return state.inner_limit()
 
     def _at_rounding_floor(self, point: Iterate) -> bool:
         """Whether steps at the rounding level of the residual have stopped improving it."""

@@ -1,6 +1,7 @@
 """What all modes of `sketched_newton` carry from step to step."""
 
 import math
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +39,7 @@ class State:
     last_residual: float = math.nan
     n_inner_capped: int = 0
     n_hess_mod: int = 0
-    capped_in_a_row: int = 0
+    capped_best: deque[float] = field(default_factory=lambda: deque(maxlen=CAPPED_LIMIT + 1))
     detail: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -50,9 +51,12 @@ class State:
         if point.kkt < self.best.kkt:
             self.best = point
 
-    def inner_limit(self, previous: float) -> Status | None:
-        """INNER_LIMIT once more than three capped inner solves in a row no longer reduce ||r||."""
-        if self.capped_in_a_row <= CAPPED_LIMIT or self.point.kkt <= CAPPED_FALL * previous:
+    def inner_limit(self) -> Status | None:
+        """INNER_LIMIT once a run of capped inner solves has not lowered the best ||r|| by a tenth over three steps."""
+        best = self.capped_best
+        if best:  # the last inner solve was capped
+            best[-1] = self.best.kkt
+        if len(best) <= CAPPED_LIMIT or best[-1] <= CAPPED_FALL * best[0]:
             return None
         self.detail = f"The relative residual of the last inner solve was {self.last_residual:.1e}"
         return Status.INNER_LIMIT
@@ -63,4 +67,7 @@ class State:
         self.last_inner = steps
         self.last_residual = residual
         self.n_inner_capped += capped
-        self.capped_in_a_row = self.capped_in_a_row + 1 if capped else 0
+        if capped:
+            self.capped_best.append(self.best.kkt)
+        else:
+            self.capped_best.clear()
