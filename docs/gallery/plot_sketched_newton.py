@@ -56,8 +56,8 @@ print(newton.message)
 print(f"objective: {newton.fun:.12f} (numopt), {slsqp.fun:.12f} (SLSQP)")
 
 # %%
-# SLSQP builds a quasi-Newton model of the Lagrangian and converges superlinearly at best; the Newton steps roughly
-# double the number of correct digits at each iteration near the solution.
+# SLSQP learns the curvature of the Lagrangian from gradients; the Newton steps know it, and near the solution each
+# multiplies the number of correct digits.
 
 fig, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
 axes.semilogy(newton_residuals, "o-", label="numopt.sketched_newton")
