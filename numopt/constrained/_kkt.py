@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from numopt._array import is_cupy, is_numpy, is_sparse, scalars
+from numopt._core.timer import Deadline
 from numopt._krylov import gmres, minres, pcg
 from numopt._linalg import SparseLU, SymmetricIndefinite, cho_factor, cho_solve
 from numopt._typing import Array, Namespace
@@ -36,6 +37,18 @@ class Step:
     inner_nit: int = 0
     relative_residual: float = 0.0
     capped: bool = False
+
+
+@dataclass(slots=True, frozen=True)
+class InnerLimits:
+    """Steps of one inner solve and the clock of the whole solve."""
+
+    steps: int
+    deadline: Deadline
+
+    def expired(self, x: Array = None) -> bool:
+        """Whether the time is over; also the callback of the Krylov solvers."""
+        return self.deadline.expired()
 
 
 class NewtonSystem(Protocol):
@@ -69,8 +82,9 @@ class DenseKKT:
     name = "ldlt"
     exact = True
 
-    def __init__(self, n: int, m: int, like: Array, xp: Namespace, hess_mod: str, xi_B: float) -> None:
-        self.n, self.m, self.xp = n, m, xp
+    def __init__(self, m: int, like: Array, xp: Namespace, hess_mod: str, xi_B: float) -> None:
+        n = self.n = int(like.shape[0])
+        self.m, self.xp = m, xp
         self.hess_mod, self.xi_B = hess_mod, xi_B
         self.K = xp.zeros((n + m, n + m), dtype=like.dtype, device=like.device)
         self.identity = xp.eye(n, dtype=like.dtype, device=like.device)
@@ -144,8 +158,9 @@ class DenseKKT:
 class _CurvatureTested:
     """Shift of B by the curvature test z'Bz >= 1e-8 ||z||^2 on a tangential solution z, for solvers without inertia."""
 
-    def __init__(self, n: int, m: int, like: Array, xp: Namespace, hess_mod: str) -> None:
-        self.n, self.m, self.xp, self.like = n, m, xp, like
+    def __init__(self, m: int, like: Array, xp: Namespace, hess_mod: str) -> None:
+        self.n = int(like.shape[0])
+        self.m, self.xp, self.like = m, xp, like
         self.hess_mod = hess_mod
         self.schedule = ShiftSchedule()
         self.n_hess_mod = 0
@@ -178,8 +193,8 @@ class SparseKKT(_CurvatureTested):
     name = "superlu"
     exact = True
 
-    def __init__(self, n: int, m: int, like: Array, xp: Namespace, hess_mod: str) -> None:
-        super().__init__(n, m, like, xp, hess_mod)
+    def __init__(self, m: int, like: Array, xp: Namespace, hess_mod: str) -> None:
+        super().__init__(m, like, xp, hess_mod)
         self.delta_c = 0.0
         self._factor: SparseLU | None = None
 
@@ -221,10 +236,10 @@ class KrylovKKT(_CurvatureTested):
 
     exact = False
 
-    def __init__(self, n: int, m: int, like: Array, xp: Namespace, hess_mod: str, method: str, max_inner: int) -> None:
-        super().__init__(n, m, like, xp, hess_mod)
+    def __init__(self, m: int, like: Array, xp: Namespace, hess_mod: str, method: str, limits: InnerLimits) -> None:
+        super().__init__(m, like, xp, hess_mod)
         self.name = method
-        self.max_inner = max_inner
+        self.limits = limits
         self._diagonal: Array | None = None
         self._schur: Any = None
 
@@ -276,9 +291,19 @@ class KrylovKKT(_CurvatureTested):
     def _krylov(self, b: Array, rtol: float) -> Step:
         precond = None if self._diagonal is None else self._precondition
         if self.name == "minres":
-            result = minres(self.matvec, b, precond=precond, rtol=rtol, maxiter=self.max_inner)
+            result = minres(
+                self.matvec, b, precond=precond, rtol=rtol, maxiter=self.limits.steps, callback=self.limits.expired
+            )
         else:
-            result = gmres(self.matvec, b, precond=precond, restart=GMRES_RESTART, rtol=rtol, maxiter=self.max_inner)
+            result = gmres(
+                self.matvec,
+                b,
+                precond=precond,
+                restart=GMRES_RESTART,
+                rtol=rtol,
+                maxiter=self.limits.steps,
+                callback=self.limits.expired,
+            )
         return Step(result.x[: self.n], result.x[self.n :], result.nit, result.relative_residual, not result.converged)
 
     def _tangential(self, dx: Array) -> Array:
@@ -310,12 +335,12 @@ class SketchedKKT(_CurvatureTested):
     exact = False
 
     def __init__(
-        self, n: int, m: int, like: Array, xp: Namespace, hess_mod: str, method: str, max_inner: int, rng: Any
+        self, m: int, like: Array, xp: Namespace, hess_mod: str, method: str, limits: InnerLimits, rng: Any
     ) -> None:
-        super().__init__(n, m, like, xp, hess_mod)
+        super().__init__(m, like, xp, hess_mod)
         self.name = method
         self.sketch = "row" if method == "rk" else "gaussian"
-        self.max_inner, self.rng = max_inner, rng
+        self.limits, self.rng = limits, rng
         self.K: Array | None = None
 
     def _assemble(self) -> None:
@@ -333,13 +358,14 @@ class SketchedKKT(_CurvatureTested):
         return self._search_shift(attempt)
 
     def solve(self, g: Array, c: Array, rtol: float) -> Step:
-        """Steps in chunks of 2N until the true residual is small enough or `max_inner` is reached."""
+        """Steps in chunks of 2N until the true residual is small enough or a limit is reached."""
         b = -self.xp.concat([g, c])
         size = float(self.xp.linalg.vector_norm(b))
         solver = SketchedSolver(self.K, b, sketch=self.sketch, rng=self.rng)
         residual = size
-        while residual > rtol * size and solver.steps < self.max_inner:
-            solver.advance(min(max(2 * (self.n + self.m), 256), self.max_inner - solver.steps))
+        chunk = max(2 * (self.n + self.m), 256)
+        while residual > rtol * size and solver.steps < self.limits.steps and not self.limits.expired():
+            solver.advance(min(chunk, self.limits.steps - solver.steps), self.limits.deadline)
             residual = solver.residual_norm()
         relative = residual / size if size else 0.0
         return Step(solver.z[: self.n], solver.z[self.n :], solver.steps, relative, residual > rtol * size)
@@ -351,8 +377,8 @@ class CustomKKT(_CurvatureTested):
     name = "custom"
     exact = False
 
-    def __init__(self, n: int, m: int, like: Array, xp: Namespace, hess_mod: str, solver: Callable[..., Any]) -> None:
-        super().__init__(n, m, like, xp, hess_mod)
+    def __init__(self, m: int, like: Array, xp: Namespace, hess_mod: str, solver: Callable[..., Any]) -> None:
+        super().__init__(m, like, xp, hess_mod)
         self.solver = solver
         self.K: Array | None = None
 
@@ -394,7 +420,7 @@ def choose_system(
     *,
     hess_mod: str,
     xi_B: float,
-    max_inner: int,
+    limits: InnerLimits,
     rng: Any,
 ) -> NewtonSystem:
     """The system for the user's `linear_solver`; 'auto' decides by kind and size of H and J."""
@@ -403,21 +429,26 @@ def choose_system(
     sparse = is_sparse(H) or is_sparse(J)
     operator = is_operator(H) or is_operator(J)
     if callable(linear_solver):
-        return CustomKKT(n, m, like, xp, hess_mod, linear_solver)
+        return CustomKKT(m, like, xp, hess_mod, linear_solver)
     if linear_solver == "auto":
         if operator or (is_cupy(xp) and sparse) or (not sparse and size > DENSE_LIMIT):
             linear_solver = "minres"
         else:
             linear_solver = "direct"
+    superlu = linear_solver == "direct" and sparse and size > SPARSE_FROM and is_numpy(xp)
+    if hess_mod == "paper" and (linear_solver != "direct" or superlu):
+        raise ValueError(
+            "`hess_mod`='paper' takes eigenvalues of a dense Hessian; use 'inertia' with this linear solver."
+        )
     if linear_solver == "direct":
         if operator:
             raise ValueError(
                 "`linear_solver`='direct' needs the Hessian and the Jacobian as matrices, got an operator or products; "
                 "use 'minres' or 'gmres'."
             )
-        if sparse and size > SPARSE_FROM and is_numpy(xp):
-            return SparseKKT(n, m, like, xp, hess_mod)
-        return DenseKKT(n, m, like, xp, hess_mod, xi_B)
+        if superlu:
+            return SparseKKT(m, like, xp, hess_mod)
+        return DenseKKT(m, like, xp, hess_mod, xi_B)
     if linear_solver in ("minres", "gmres"):
-        return KrylovKKT(n, m, like, xp, hess_mod, linear_solver, max_inner)
-    return SketchedKKT(n, m, like, xp, hess_mod, linear_solver, max_inner, rng)
+        return KrylovKKT(m, like, xp, hess_mod, linear_solver, limits)
+    return SketchedKKT(m, like, xp, hess_mod, linear_solver, limits, rng)

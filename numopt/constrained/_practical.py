@@ -21,7 +21,7 @@ from numopt.constrained._feasibility import (
 )
 from numopt.constrained._functions import is_operator
 from numopt.constrained._iterate import Iterate, evaluate, with_multipliers
-from numopt.constrained._kkt import NewtonSystem, Step, choose_system
+from numopt.constrained._kkt import InnerLimits, NewtonSystem, Step, choose_system
 from numopt.constrained._merit import merit_slope
 from numopt.constrained._state import State
 
@@ -98,7 +98,7 @@ class PracticalMethod:
                 state.xp,
                 hess_mod=options.hess_mod,
                 xi_B=options.xi_B,
-                max_inner=options.max_inner,
+                limits=InnerLimits(options.max_inner, state.deadline),
                 rng=state.rng,
             )
         if not self.system.prepare(H, point.J, point.g, point.c):
@@ -106,6 +106,8 @@ class PracticalMethod:
             return Status.SINGULAR
         state.n_hess_mod = self.system.n_hess_mod
         direction, slope = self._direction(H, point)
+        if state.deadline.expired():
+            return Status.TIME_LIMIT
         if not math.isfinite(float(state.xp.sum(direction.dx)) + float(state.xp.sum(direction.dlam))):
             return self._recover(point, Status.SINGULAR)
         accepted, alpha = state.merit.search(

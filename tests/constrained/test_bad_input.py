@@ -62,6 +62,7 @@ def solve(**changes):
         ({"merit": "l1", "accuracy": "paper", "linear_solver": "rk"}, ValueError, "'gmres'"),
         ({"accuracy": "paper", "linear_solver": "minres"}, ValueError, "'rk'"),
         ({"hess_mod": "shift"}, ValueError, "'inertia'"),
+        ({"hess_mod": "paper", "linear_solver": "minres"}, ValueError, "'inertia'"),
         ({"sketch": "srht"}, ValueError, "'row'"),
         ({"block_size": 8}, ValueError, "`block_size`"),
         ({"hess": "bfgs"}, ValueError, "`hess`"),

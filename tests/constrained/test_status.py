@@ -44,6 +44,28 @@ def test_time_limit():
     assert res.status is Status.TIME_LIMIT
 
 
+@pytest.mark.parametrize("linear_solver", ["minres", "gmres", "rk"])
+def test_time_limit_holds_inside_an_inner_solve(linear_solver):
+    # No accuracy is ever enough for this residual: without the clock the inner solve would take its 1e9 steps.
+    n = 60
+    d = np.geomspace(1.0, 1e12, n)
+    res = sketched_newton(
+        lambda x: 0.5 * float(d @ x**2) + float(np.sum(x)),
+        np.ones(n),
+        jac=lambda x: d * x + 1.0,
+        hess=lambda x: np.diag(d),
+        constraints=LinearConstraint(np.ones((1, n)), 1.0, 1.0),
+        linear_solver=linear_solver,
+        tol=1e-30,
+        max_inner=10**9,
+        time_limit=0.3,
+        rng=0,
+    )
+    assert not res.success
+    assert res.status in (Status.TIME_LIMIT, Status.PRECISION, Status.LINESEARCH, Status.PENALTY_LIMIT)
+    assert np.isfinite(res.kkt)
+
+
 def test_callback_that_stops_returns_the_best_iterate():
     seen = []
 
