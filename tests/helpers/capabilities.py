@@ -1,0 +1,88 @@
+"""What each solver takes: every capability is a small solve, run by the tests and shown in the documentation.
+
+`python -m tests.helpers.capabilities FILE` writes the table; `tests/package/test_capabilities.py` compares it.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.optimize import NonlinearConstraint
+from scipy.sparse.linalg import aslinearoperator
+
+from numopt import sketched_newton
+from numopt.sketching import kaczmarz, sketch_and_project
+
+COLUMNS = ("NumPy", "CuPy", "sparse", "operator", "float32", "complex", "batch")
+Solve = Callable[[], Any]
+
+
+def _circle(convert: Callable[[Any], Any], xp: Any = np, dtype: Any = np.float64) -> Any:
+    """Maratos's problem with matrices passed through `convert`."""
+    e1, eye = xp.asarray([1.0, 0.0], dtype=dtype), xp.eye(2, dtype=dtype)
+    jac = {"type": "eq", "fun": lambda x: x @ x - 1.0, "jac": lambda x: convert(2.0 * x[None, :])}
+    constraint = NonlinearConstraint(jac["fun"], 0, 0, jac=jac["jac"]) if xp is np else jac
+    return sketched_newton(
+        lambda x: 2.0 * (x @ x - 1.0) - x[0],
+        xp.asarray([0.8, 0.6], dtype=dtype),
+        jac=lambda x: 4.0 * x - e1,
+        lag_hess=lambda x, lam: convert((4.0 + 2.0 * lam[0]) * eye),
+        constraints=constraint,
+    )
+
+
+def _system(solver: Callable[..., Any], convert: Callable[[Any], Any], xp: Any = np, dtype: Any = np.float64) -> Any:
+    """A well-conditioned square system."""
+    rng = np.random.default_rng(0)
+    A = xp.asarray(np.eye(6) + 0.1 * rng.standard_normal((6, 6)), dtype=dtype)
+    return solver(convert(A), xp.asarray(rng.standard_normal(6), dtype=dtype), rng=0)
+
+
+def _same(A: Any) -> Any:
+    return A
+
+
+def _cupy() -> Any:
+    import cupy
+
+    return cupy
+
+
+def capabilities() -> dict[str, dict[str, Solve]]:
+    """Solver -> column -> a solve that must succeed; a column left out is not supported."""
+    linear = {
+        solver.__name__: {
+            "NumPy": lambda solver=solver: _system(solver, _same),
+            "CuPy": lambda solver=solver: _system(solver, _same, _cupy()),
+            "sparse": lambda solver=solver: _system(solver, sp.csr_array),
+            "float32": lambda solver=solver: _system(solver, _same, dtype=np.float32),
+        }
+        for solver in (kaczmarz, sketch_and_project)
+    }
+    return {
+        "sketched_newton": {
+            "NumPy": lambda: _circle(_same),
+            "CuPy": lambda: _circle(_same, _cupy()),
+            "sparse": lambda: _circle(sp.csr_array),
+            "operator": lambda: _circle(aslinearoperator),
+            "float32": lambda: _circle(_same, dtype=np.float32),
+        },
+        **linear,
+    }
+
+
+def table() -> str:
+    """The capability table in reStructuredText."""
+    lines = [".. list-table::", "   :header-rows: 1", "", "   * - solver"]
+    lines += [f"     - {column}" for column in COLUMNS]
+    for solver, columns in capabilities().items():
+        lines.append(f"   * - ``{solver}``")
+        lines += [f"     - {'yes' if column in columns else 'no'}" for column in COLUMNS]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(table(), encoding="utf-8")
