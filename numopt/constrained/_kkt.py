@@ -437,9 +437,7 @@ def choose_system(
             linear_solver = "direct"
     superlu = linear_solver == "direct" and sparse and size > SPARSE_FROM and is_numpy(xp)
     if hess_mod == "paper" and (linear_solver != "direct" or superlu):
-        raise ValueError(
-            "`hess_mod`='paper' takes eigenvalues of a dense Hessian; use 'inertia' with this solver."
-        )
+        raise ValueError("`hess_mod`='paper' takes eigenvalues of a dense Hessian; use 'inertia' with this solver.")
     if linear_solver == "direct":
         if operator:
             raise ValueError(
