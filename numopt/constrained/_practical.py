@@ -10,6 +10,7 @@ from typing import Any
 
 from numopt._core.status import Status
 from numopt._linalg import norm
+from numopt._serial_blas import serial_blas
 from numopt._typing import Array
 from numopt.constrained._feasibility import (
     PERTURBATION,
@@ -101,11 +102,14 @@ class PracticalMethod:
                 limits=InnerLimits(options.max_inner, state.deadline),
                 rng=state.rng,
             )
-        if not self.system.prepare(H, point.J, point.g, point.c):
-            state.detail = "No shift of the Hessian made the KKT matrix regular"
-            return Status.SINGULAR
-        state.n_hess_mod = self.system.n_hess_mod
-        direction, slope = self._direction(H, point)
+        # An exact system works on its own matrices alone; the others may call the user's functions.
+        size = state.functions.n + int(point.c.shape[0]) if self.system.exact else 0
+        with serial_blas(size, state.xp):
+            if not self.system.prepare(H, point.J, point.g, point.c):
+                state.detail = "No shift of the Hessian made the KKT matrix regular"
+                return Status.SINGULAR
+            state.n_hess_mod = self.system.n_hess_mod
+            direction, slope = self._direction(H, point)
         if state.deadline.expired():
             return Status.TIME_LIMIT
         if not math.isfinite(float(state.xp.sum(direction.dx)) + float(state.xp.sum(direction.dlam))):
