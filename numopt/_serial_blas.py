@@ -18,26 +18,39 @@ SMALL, LARGE = 96, 1500  # below, BLAS does not start threads; above, they pay
 
 
 class _SerialBLAS:
-    """Re-entrant across Python threads: the first to enter sets one thread, the last to leave restores what was."""
+    """Sets one thread on entry and, on exit, the number that there was before anybody entered.
+
+    Depending on its build, a BLAS keeps that number for the process, for each Python thread, or lets the main thread
+    alone change it. Every thread therefore sets and restores it by itself, and all restore the number found by the
+    first: one that entered while another was inside would find 1 and leave it behind.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._limit: Any = None
+        self._threads = 1
+        self._depth = threading.local()
 
     def __enter__(self) -> None:
+        depth = getattr(self._depth, "value", 0)
+        self._depth.value = depth + 1
+        if depth:
+            return
         with self._lock:
+            if self._inside == 0:
+                self._threads = max((pool["num_threads"] for pool in _pools().info()), default=1)
             self._inside += 1
-            if self._inside == 1:
-                self._limit = _pools().limit(limits=1)
+        _pools().limit(limits=1)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._depth.value -= 1
+        if self._depth.value:
+            return
+        _pools().limit(limits=self._threads)
         with self._lock:
             self._inside -= 1
-            if self._inside == 0:
-                self._limit.restore_original_limits()
 
 
 @functools.cache

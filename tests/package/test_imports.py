@@ -16,7 +16,14 @@ HEAVY = ("numba", "cupy", "sklearn", "scipy.optimize", "scipy.sparse.linalg", "m
 LAYERS = (
     {"numopt._version", "numopt._typing", "numopt._array", "numopt._rng"},
     {"numopt.kernels"},
-    {"numopt._linalg", "numopt._operator", "numopt._krylov", "numopt._core", "numopt._config"},
+    {
+        "numopt._linalg",
+        "numopt._operator",
+        "numopt._krylov",
+        "numopt._serial_blas",
+        "numopt._core",
+        "numopt._config",
+    },
     {"numopt.constrained", "numopt.sketching"},
 )
 PROBLEMS_MAY_IMPORT = {
