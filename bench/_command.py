@@ -14,6 +14,8 @@ CHECKOUT_RESULTS = Path("bench/results")
 OTHER_RESULTS = Path("numopt-results")
 """Where results go when the working directory is no checkout of numopt."""
 
+PICTURED = ("eq77", "square51")
+
 
 def results_folder() -> Path:
     """Folder of the recorded runs: the checkout's where the command runs in one."""
@@ -101,8 +103,23 @@ def report(parsed: argparse.Namespace) -> int:
     records = read_all(folders)
     if not records:
         raise ValueError(f"no recorded runs in {', '.join(map(str, folders))}; run `numopt bench` first.")
+    if parsed.profile is not None:
+        _write_profile(records, parsed.profile)
+        return 0
     _write_page(records, parsed.out)
     return 0
+
+
+def _write_profile(records: list[Record], path: Path) -> None:
+    """The README's picture: times of all solvers on the equality-constrained CUTEst sets."""
+    from numopt.bench._plots import performance
+
+    chosen = [r for r in records if r["suite"] in PICTURED and r["mode"] == "practical"]
+    figure = performance(chosen)
+    if figure is None:
+        raise ValueError(f"a profile needs runs of two solvers on the suites {', '.join(PICTURED)}.")
+    path.write_bytes(figure.png)
+    print(f"{path}: {figure.alt}")
 
 
 def _write_page(records: list[Record], path: Path) -> None:

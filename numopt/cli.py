@@ -70,6 +70,7 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_report)
     parser.add_argument("results", nargs="*", type=Path, help="results files or folders (default: where bench writes)")
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="the page (default report.html)")
+    parser.add_argument("--profile", type=Path, metavar="FILE.png", help="write only the performance profile")
     parser.add_argument("--docs", type=Path, metavar="DIR", help="write the tables of the documentation instead")
     parser.add_argument("--check", action="store_true", help="with --docs: compare only, exit 1 when they differ")
 

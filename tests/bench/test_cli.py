@@ -80,6 +80,28 @@ def test_docs_tables_are_written_and_checked(tmp_path: Path, capsys: pytest.Capt
     assert cli.main([*words, "--check"]) == 0
 
 
+def test_profile_is_a_picture_of_the_equality_sets(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    results, picture = tmp_path / "cutest.jsonl", tmp_path / "profile.png"
+    with _records.Log(results) as log:
+        for record in table():
+            log.append({**record, "case": "cutest", "suite": "eq77", "mode": "practical"})
+    assert cli.main(["report", str(results), "--profile", str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "Performance profile of solution times" in capsys.readouterr().out
+    with _records.Log(tmp_path / "quick.jsonl") as log:
+        for record in table():
+            log.append(record)
+    assert cli.main(["report", str(tmp_path / "quick.jsonl"), "--profile", str(picture)]) == 2
+    assert "eq77" in capsys.readouterr().err
+
+
+def test_device_runs_have_a_file_of_their_own():
+    from numopt.bench import _command
+
+    path = _command.default_file(cases.get("libsvm-constrained"), cases.Options(device="gpu"), "box")
+    assert path.name == "libsvm-constrained-gpu.jsonl"
+
+
 def test_results_go_to_the_checkout_or_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from numopt.bench import _command
 
