@@ -115,7 +115,7 @@ def _write_profile(records: list[Record], path: Path) -> None:
     from numopt.bench._plots import performance
 
     chosen = [r for r in records if r["suite"] in PICTURED and r["mode"] == "practical"]
-    figure = performance(chosen)
+    figure = performance(chosen) if chosen else None
     if figure is None:
         raise ValueError(f"a profile needs runs of two solvers on the suites {', '.join(PICTURED)}.")
     path.write_bytes(figure.png)
