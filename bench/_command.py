@@ -111,10 +111,14 @@ def report(parsed: argparse.Namespace) -> int:
 
 
 def _write_profile(records: list[Record], path: Path) -> None:
-    """The README's picture: times of all solvers on the equality-constrained CUTEst sets."""
+    """The README's picture: times on the equality-constrained CUTEst sets, of the solvers with the same callbacks."""
     from numopt.bench._plots import performance
 
-    chosen = [r for r in records if r["suite"] in PICTURED and r["mode"] == "practical"]
+    chosen = [
+        record
+        for record in records
+        if record["suite"] in PICTURED and record["mode"] == "practical" and record["solver"] not in peers.CASADI
+    ]
     figure = performance(chosen) if chosen else None
     if figure is None:
         raise ValueError(f"a profile needs runs of two solvers on the suites {', '.join(PICTURED)}.")

@@ -31,7 +31,8 @@ class _Casadi(Solver):
                 raise UnsuitableProblemError(f"{self.name} needs a problem that casadi traces; {problem.name} is not.")
             functions = _warm_up_functions(casadi, problem)
         x = casadi.SX.sym("x", problem.n)
-        program = {"x": x, "f": functions["f"](x), "g": functions["c"](x)}
+        # A root-finding problem has the constant objective 0, which CasADi would take for a missing entry.
+        program = {"x": x, "f": casadi.densify(functions["f"](x)), "g": functions["c"](x)}
         options = {"print_time": False, **self.options(settings)}
         self._solver = casadi.nlpsol("solver", self.plugin, program, options)
         self._start = {"x0": problem.x0, "lbg": problem.cl, "ubg": problem.cu, "lam_g0": problem.y0}
