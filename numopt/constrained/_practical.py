@@ -84,9 +84,10 @@ class PracticalMethod:
         ended = self._check_infeasible()
         if ended is not None:
             return ended
-        point = state.point
-        if norm(point.lam) > LAM_LIMIT:
-            point = self._reset_multipliers(point)
+        if norm(state.point.lam) > LAM_LIMIT:
+            self._reset_multipliers(state.point)
+        if state.point is not point:
+            point, self.lagged = state.point, None  # another point or other multipliers: another Hessian
 
         H = self.lagged if self.lagged is not None else self._hessian(point)
         fresh, self.lagged = self.lagged is None, None
@@ -125,6 +126,8 @@ class PracticalMethod:
         if accepted is None:
             if options.maxfev is not None and state.functions.nfev >= options.maxfev:
                 return Status.MAXFEV
+            if not fresh:
+                return None  # once more from here, with the Hessian of this point
             return self._recover(point, Status.PENALTY_LIMIT if state.merit.at_limits else Status.LINESEARCH)
         previous = point.kkt
         state.move(accepted, alpha)
@@ -177,14 +180,13 @@ class PracticalMethod:
         state.record_inner(inner, direction.relative_residual, direction.capped)
         return direction, slope.at(state.merit.eta1, state.merit.eta2)
 
-    def _reset_multipliers(self, point: Iterate) -> Iterate:
+    def _reset_multipliers(self, point: Iterate) -> None:
         state = self.state
         lam = least_squares_multipliers(point.grad, point.J, state.xp)
         state.merit.forget()
         state.point = with_multipliers(state.xp, point, lam)
         if state.point.kkt < state.best.kkt:
             state.best = state.point
-        return state.point
 
     def _check_infeasible(self) -> Status | None:
         """INFEASIBLE once Levenberg-Marquardt confirms it; otherwise go on from where those steps led."""
