@@ -123,7 +123,7 @@ def otherwise(records: Iterable[Record]) -> Table:
     found: dict[tuple[str, str, str, str], int] = {}
     for record in records:
         if record["status"] != "ok":
-            key = (record["problem"], record["solver"], record["status"], record.get("message") or "")
+            key = (record["problem"], record["solver"], record["status"], one_line(record.get("message") or ""))
             found[key] = found.get(key, 0) + 1
     rows = [[problem, solver, str(n), status, reason] for (problem, solver, status, reason), n in found.items()]
     return Table("Runs that ended otherwise", ["problem", "solver", "runs", "outcome", "reason"], rows)
@@ -301,6 +301,11 @@ def as_rst(table: Table) -> str:
             out.append(("   * - " if i == 0 else "     - ") + _escape(text))
     out += ["", _escape(table.note)] if table.note else []
     return "\n".join(line.rstrip() for line in out) + "\n"
+
+
+def one_line(text: str) -> str:
+    """Messages of foreign libraries may hold line breaks, which no table cell can."""
+    return " ".join(text.split())
 
 
 def _escape(text: str) -> str:

@@ -73,3 +73,8 @@ def test_text_table_is_aligned():
 def test_rst_table_escapes_markup():
     text = _tables.as_rst(_tables.Table("a_b", ["h*"], [["x|y"]]))
     assert text == ".. list-table:: a\\_b\n   :header-rows: 1\n\n   * - h\\*\n   * - x\\|y\n"
+
+
+def test_messages_with_line_breaks_stay_in_their_cell():
+    broken = failed("p", "slsqp", status="error", message="first line\n  second line")
+    assert _tables.otherwise([broken]).rows[0][-1] == "first line second line"
