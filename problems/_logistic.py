@@ -217,6 +217,8 @@ class ConstrainedLogisticRegression(Problem):
         return obj_weight / self.n_samples * product + 2.0 * lam[-1] * v
 
     def _as_vector(self, value: Array) -> Array:
+        if type(value) is type(self._b) and value.dtype == self._b.dtype:
+            return value  # what a solver passes: small problems notice the conversion
         return asarray_like(value, self._b, dtype=self._b.dtype)
 
     def _terms_of(self, x: Array) -> tuple[Array, ...]:

@@ -9,8 +9,13 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from numopt._serial_blas import LARGE, SMALL, serial_blas
 
 
+# NumPy's own BLAS: others that a test run has loaded (of a peer, say) may know one thread only.
+NUMPY_BLAS = "numpy"
+
+
 def blas_threads() -> set[int]:
-    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return {pool["num_threads"] for pool in pools if NUMPY_BLAS in pool["filepath"]}
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +23,8 @@ def two_threads():
     with serial_blas(SMALL, numpy_xp):  # loads every BLAS before the limit is set
         pass
     with threadpool_limits(2, user_api="blas"):
+        if blas_threads() != {2}:
+            pytest.skip("NumPy's BLAS has one thread here")
         yield
 
 
