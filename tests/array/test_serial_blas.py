@@ -8,7 +8,6 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from numopt._serial_blas import LARGE, SMALL, serial_blas
 
-
 # NumPy's own BLAS: others that a test run has loaded (of a peer, say) may know one thread only.
 NUMPY_BLAS = "numpy"
 
