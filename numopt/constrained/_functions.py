@@ -209,11 +209,6 @@ class Functions:
     # -- Hessian of the Lagrangian ------------------------------------------------------------------------------
 
     @property
-    def exact_gradients(self) -> bool:
-        """Whether every first derivative is the user's own."""
-        return self._jac is not None and all(block.jac is not None for block in self.blocks)
-
-    @property
     def has_hessian(self) -> bool:
         """Whether every second derivative is the user's own."""
         return self._lag_hess is not None or (

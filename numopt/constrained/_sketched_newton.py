@@ -128,7 +128,8 @@ def sketched_newton(
         Factor of the inner accuracy in paper mode.
     hess_mod : {'auto', 'inertia', 'paper', 'none'}
         How the Hessian is made positive definite on the null space of the Jacobian: by the inertia of the
-        factorisation (curvature where there is none), by the paper's shift xi_B + ||H||_F, or not at all.
+        factorisation (curvature where there is none), by the paper's shift xi_B + ||H||_F (dense systems only), or not
+        at all.
     merit : {'auto', 'exact_al', 'l1', 'l1-adaptive'}
         'exact_al' is the exact augmented Lagrangian; the l1 forms are the paper's baselines (accuracy='paper' only).
     tol : float, optional
