@@ -4,8 +4,8 @@
 `_numba` runs on NumPy arrays, `_cuda` on CuPy arrays. A solver calls `bind(xp)` once and then `k.name(...)`.
 
 Kernels write to their arguments, return None and check nothing: the arrays are C-contiguous, of one floating dtype
-(float32 or float64) and of matching shapes, the indices are in range. They are deterministic: the same arguments give
-the same bits on the same machine.
+(float32 or float64; the costs of a float64 call may be float32) and of matching shapes, the indices are in range. They
+are deterministic: the same arguments give the same bits on the same machine.
 """
 
 import functools
@@ -22,8 +22,10 @@ __all__ = ["KERNELS", "Kernel", "KernelSet", "bind"]
 class Kernel:
     """One line of the table of kernels.
 
-    `signature` maps argument names, in order, to types: `real` is the floating dtype of the call, `index` that of the
-    CSR triple (int32 or int64), `int64` itself, each with the number of axes in brackets; `int` is a host integer.
+    `signature` maps argument names, in order, to types: `real` is the floating dtype of the call, `cost` that of a
+    cost matrix (the same or float32), `index` that of the CSR triple (int32 or int64), `int32`, `int64` and `float64`
+    themselves, each with the number of axes in brackets; `int` and `float` are host numbers. A kernel that takes host
+    integers only is a host function and returns one.
     """
 
     module: str
@@ -33,6 +35,22 @@ class Kernel:
 
 _VECTOR, _MATRIX = "real[1]", "real[2]"
 _CSR = {"data": "real[1]", "indices": "index[1]", "indptr": "index[1]"}
+# Entropic transport. With e_ij = (f_i + g_j - C_ij) * inv_reg the plan is P_ij = exp(e_ij); C may hold +inf. Slice p of
+# `parts` holds the rows n * p // parts to n * (p + 1) // parts - 1 and has its own accumulator, added in order.
+_GIBBS = {"C": "cost[2]", "f": _VECTOR, "g": _VECTOR, "inv_reg": "float"}
+_POINTS = {"X": _MATRIX, "Y": _MATRIX, "metric": "int", "f": _VECTOR, "g": _VECTOR, "inv_reg": "float"}
+_FLOORS = {"row_floor": _VECTOR, "col_floor": _VECTOR}
+_FILL = {"indptr": "int64[1]", "indices": "int32[1]", "data": _VECTOR}
+_BIPARTITE = {
+    "data": _VECTOR,
+    "indices": "int32[1]",
+    "indptr": "int64[1]",
+    "tdata": _VECTOR,
+    "tindices": "int32[1]",
+    "tindptr": "int64[1]",
+    "r": _VECTOR,
+    "c": _VECTOR,
+}
 
 KERNELS: dict[str, Kernel] = {
     "row_kaczmarz": Kernel(
@@ -62,6 +80,100 @@ KERNELS: dict[str, Kernel] = {
         "With t = labels * margins: loss = log(1 + exp(-t)), residual = -labels * sigmoid(-t), "
         "weight = labels**2 * sigmoid(t) * sigmoid(-t).",
     ),
+    "gibbs_parts": Kernel(
+        "gibbs",
+        {"n": "int", "m": "int"},
+        "Return the number of row slices that the gibbs kernels run best with on an (n, m) cost; a host function.",
+    ),
+    "gibbs_sums": Kernel(
+        "gibbs",
+        _GIBBS | {"r": _VECTOR, "work": _MATRIX, "c": _VECTOR},
+        "r = P 1 and c = P' 1 for P_ij = exp((f_i + g_j - C_ij) * inv_reg), which is not stored; C (n, m) may hold "
+        "+inf, exponents up to 700 (float64) or 85; below -700 or -85 P_ij may be 0; work (parts, m) is scratch.",
+    ),
+    "gibbs_plan": Kernel(
+        "gibbs",
+        _GIBBS | {"P": _MATRIX, "r": _VECTOR, "work": _MATRIX, "c": _VECTOR},
+        "gibbs_sums that also writes P (n, m).",
+    ),
+    "gibbs_lse_rows": Kernel(
+        "gibbs",
+        {"C": "cost[2]", "g": _VECTOR, "inv_reg": "float", "out": _VECTOR},
+        "out[i] = log sum_j exp((g_j - C_ij) * inv_reg) with the maximum taken out; -inf for a row of +inf.",
+    ),
+    "gibbs_lse_cols": Kernel(
+        "gibbs",
+        {"C": "cost[2]", "f": _VECTOR, "inv_reg": "float", "work": "real[3]", "out": _VECTOR},
+        "out[j] = log sum_i exp((f_i - C_ij) * inv_reg), likewise; work (2, parts, m): maximum and sum of each slice.",
+    ),
+    "scaling_sweep": Kernel(
+        "gibbs",
+        {"K": _MATRIX} | dict.fromkeys("abuvr", _VECTOR) | {"work": _MATRIX, "c": _VECTOR},
+        "With s = K v: r = u * s, then u = a / s (kept where s is 0), c = K' u, v = b / c (kept where c is 0), in one "
+        "read of K (n, m); work (parts, m) is scratch.",
+    ),
+    "gibbs_count": Kernel(
+        "gibbs",
+        _GIBBS | _FLOORS | {"row_count": "int64[1]", "work": "int64[2]"},
+        "Keep entry (i, j) if (f_i + g_j - C_ij) * inv_reg >= min(row_floor_i, col_floor_j): row_count[i] counts those "
+        "of row i, work[p, j] (parts, m) those of column j in the rows of slice p.",
+    ),
+    "gibbs_fill": Kernel(
+        "gibbs",
+        _GIBBS | _FLOORS | _FILL,
+        "Fill the CSR indices and data of the entries of P that gibbs_count keeps, columns ascending; indptr is given.",
+    ),
+    "gibbs_fill_columns": Kernel(
+        "gibbs",
+        _GIBBS | _FLOORS | {"starts": "int64[2]", "indices": "int32[1]", "data": _VECTOR},
+        "The same as CSC, rows ascending; starts (parts, m) says where the entries of each slice of a column begin "
+        "and is overwritten.",
+    ),
+    "schur_product": Kernel(
+        "bipartite",
+        _BIPARTITE | {"x": _VECTOR, "z": _VECTOR, "y": _VECTOR},
+        "z = (P' x) / c (0 where c is 0) and y = r * x - P z for P (n, m) given as CSR and as CSC (t...).",
+    ),
+    "schur_pcg": Kernel(
+        "bipartite",
+        _BIPARTITE
+        | {"rhs": _VECTOR, "diagonal": _VECTOR, "rtol": "float", "maxiter": "int", "x": _VECTOR}
+        | {"work": _MATRIX, "columns": _VECTOR, "info": "float64[1]"},
+        "Conjugate gradients from x = 0 for S x = rhs, S the operator of schur_product, preconditioned by division by "
+        "diagonal, until the residual of the recurrence is <= rtol ||rhs||; work (3, n) and columns (m) are scratch; "
+        "info: iterations, relative residual, 1 if p' S p <= 0 ended it (x = rhs / diagonal if that is at once).",
+    ),
+    "point_row_sums": Kernel(
+        "point_gibbs",
+        _POINTS | {"r": _VECTOR},
+        "r = P 1 for the costs of points X (n, d), Y (m, d), computed on the fly: metric 0 squared Euclidean, "
+        "1 Euclidean, 2 city block. Costs and exponents keep their bits when the two sides change roles.",
+    ),
+    "point_lse_rows": Kernel(
+        "point_gibbs",
+        {"X": _MATRIX, "Y": _MATRIX, "metric": "int", "g": _VECTOR, "inv_reg": "float", "out": _VECTOR},
+        "gibbs_lse_rows for such costs.",
+    ),
+    "point_count": Kernel(
+        "point_gibbs",
+        _POINTS | _FLOORS | {"row_count": "int64[1]"},
+        "row_count of gibbs_count for such costs.",
+    ),
+    "point_fill": Kernel(
+        "point_gibbs",
+        _POINTS | _FLOORS | _FILL,
+        "gibbs_fill for such costs.",
+    ),
+    "point_apply": Kernel(
+        "point_gibbs",
+        _POINTS | {"V": _MATRIX, "out": _MATRIX},
+        "out (n, k) = P V for such costs; V is (m, k).",
+    ),
+    "point_value": Kernel(
+        "point_gibbs",
+        _POINTS | {"out": _VECTOR},
+        "out[i] = sum_j C_ij P_ij for such costs.",
+    ),
 }
 """Name -> where, how and what; each home holds exactly these."""
 
@@ -82,6 +194,133 @@ class KernelSet(Protocol):
     ) -> None: ...
 
     def logistic_terms(self, margins: Array, labels: Array, loss: Array, residual: Array, weight: Array) -> None: ...
+
+    def gibbs_parts(self, n: int, m: int) -> int: ...
+
+    def gibbs_sums(self, C: Array, f: Array, g: Array, inv_reg: float, r: Array, work: Array, c: Array) -> None: ...
+
+    def gibbs_plan(
+        self, C: Array, f: Array, g: Array, inv_reg: float, P: Array, r: Array, work: Array, c: Array
+    ) -> None: ...
+
+    def gibbs_lse_rows(self, C: Array, g: Array, inv_reg: float, out: Array) -> None: ...
+
+    def gibbs_lse_cols(self, C: Array, f: Array, inv_reg: float, work: Array, out: Array) -> None: ...
+
+    def scaling_sweep(
+        self, K: Array, a: Array, b: Array, u: Array, v: Array, r: Array, work: Array, c: Array
+    ) -> None: ...
+
+    def gibbs_count(
+        self,
+        C: Array,
+        f: Array,
+        g: Array,
+        inv_reg: float,
+        row_floor: Array,
+        col_floor: Array,
+        row_count: Array,
+        work: Array,
+    ) -> None: ...
+
+    def gibbs_fill(
+        self,
+        C: Array,
+        f: Array,
+        g: Array,
+        inv_reg: float,
+        row_floor: Array,
+        col_floor: Array,
+        indptr: Array,
+        indices: Array,
+        data: Array,
+    ) -> None: ...
+
+    def gibbs_fill_columns(
+        self,
+        C: Array,
+        f: Array,
+        g: Array,
+        inv_reg: float,
+        row_floor: Array,
+        col_floor: Array,
+        starts: Array,
+        indices: Array,
+        data: Array,
+    ) -> None: ...
+
+    def schur_product(
+        self,
+        data: Array,
+        indices: Array,
+        indptr: Array,
+        tdata: Array,
+        tindices: Array,
+        tindptr: Array,
+        r: Array,
+        c: Array,
+        x: Array,
+        z: Array,
+        y: Array,
+    ) -> None: ...
+
+    def schur_pcg(
+        self,
+        data: Array,
+        indices: Array,
+        indptr: Array,
+        tdata: Array,
+        tindices: Array,
+        tindptr: Array,
+        r: Array,
+        c: Array,
+        rhs: Array,
+        diagonal: Array,
+        rtol: float,
+        maxiter: int,
+        x: Array,
+        work: Array,
+        columns: Array,
+        info: Array,
+    ) -> None: ...
+
+    def point_row_sums(self, X: Array, Y: Array, metric: int, f: Array, g: Array, inv_reg: float, r: Array) -> None: ...
+
+    def point_lse_rows(self, X: Array, Y: Array, metric: int, g: Array, inv_reg: float, out: Array) -> None: ...
+
+    def point_count(
+        self,
+        X: Array,
+        Y: Array,
+        metric: int,
+        f: Array,
+        g: Array,
+        inv_reg: float,
+        row_floor: Array,
+        col_floor: Array,
+        row_count: Array,
+    ) -> None: ...
+
+    def point_fill(
+        self,
+        X: Array,
+        Y: Array,
+        metric: int,
+        f: Array,
+        g: Array,
+        inv_reg: float,
+        row_floor: Array,
+        col_floor: Array,
+        indptr: Array,
+        indices: Array,
+        data: Array,
+    ) -> None: ...
+
+    def point_apply(
+        self, X: Array, Y: Array, metric: int, f: Array, g: Array, inv_reg: float, V: Array, out: Array
+    ) -> None: ...
+
+    def point_value(self, X: Array, Y: Array, metric: int, f: Array, g: Array, inv_reg: float, out: Array) -> None: ...
 
 
 class _Home:

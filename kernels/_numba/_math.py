@@ -1,11 +1,12 @@
-"""Branch-free exp, expm1, log and log1p, for loops that must vectorise.
+"""Branch-free exp, exp2, expm1, log and log1p, for loops that must vectorise.
 
 Numba's own versions call the C library once per element, which keeps LLVM from vectorising the loop around them. These
 are straight-line code: argument reduction, one polynomial, exponent bits put together in integers, special values by
-selects. The error is at most 2 units in the last place over the whole range, subnormal results included.
+selects. The error is at most 2 units in the last place over the whole range, subnormal results included; `exp2` alone
+leaves these out, being the one that the transport kernels spend their time in.
 
 The polynomials interpolate at Chebyshev points, worked out in 60-digit arithmetic:
-(exp(r) - 1 - r) / r**2 on |r| <= 0.5005 log 2, and (2 atanh(s) - 2 s) / s**3 in z = s**2 for
+(exp(r) - 1 - r) / r**2 on |r| <= 0.5005 log 2, (2**r - 1) / r on |r| <= 0.5005, and (2 atanh(s) - 2 s) / s**3 in z = s**2 for
 s <= 1.0005 (sqrt 2 - 1) / (sqrt 2 + 1).
 
 Calls from Python raise; the functions exist inside compiled code only.
@@ -35,7 +36,9 @@ class _Format(NamedTuple):
     underflow: float  # exp is zero below
     expm1_floor: float  # expm1 is -1 below
     tiny: float  # the smallest normal number
+    exp2_largest: float  # the number before the one where exp2 overflows
     exp_terms: tuple[float, ...]
+    exp2_terms: tuple[float, ...]
     log_terms: tuple[float, ...]
 
 
@@ -51,6 +54,7 @@ _DOUBLE = _Format(
     underflow=-746.0,
     expm1_floor=-38.0,
     tiny=2.2250738585072014e-308,
+    exp2_largest=1023.9999999999999,
     exp_terms=(
         0.5000000000000001,
         0.16666666666666669,
@@ -62,6 +66,19 @@ _DOUBLE = _Format(
         2.7557268276905696e-06,
         2.7620201591031547e-07,
         2.5100472505694996e-08,
+    ),
+    exp2_terms=(
+        0.6931471805599453,
+        0.24022650695910097,
+        0.05550410866482432,
+        0.009618129107606715,
+        0.0013333558145808934,
+        0.0001540353044202707,
+        1.5252734384682996e-05,
+        1.3215442410711872e-06,
+        1.0177840917773701e-07,
+        7.072621356539349e-09,
+        4.4871236763526455e-10,
     ),
     log_terms=(
         0.666666666666667,
@@ -86,7 +103,9 @@ _SINGLE = _Format(
     underflow=-104.0,
     expm1_floor=-18.0,
     tiny=1.1754943508222875e-38,
+    exp2_largest=127.99999,
     exp_terms=(0.5, 0.16666576, 0.041666552, 0.008363233, 0.001392625),
+    exp2_terms=(0.6931472, 0.2402265, 0.05550357, 0.009618082, 0.0013390979, 0.00015453262),
     log_terms=(0.66666687, 0.3998876, 0.29580986),
 )
 
@@ -122,7 +141,7 @@ def _inline(function):
 
 
 def _build(form: _Format) -> dict[str, Any]:
-    """Write the four functions for one format; the numbers below become constants of the compiled code."""
+    """Write the functions for one format; the numbers below become constants of the compiled code."""
     real, integer = form.real, form.integer
     mantissa_bits, bias, one_bit = integer(form.mantissa_bits), integer(form.bias), integer(1)
     largest_exponent = integer(form.bias - 1)
@@ -134,9 +153,16 @@ def _build(form: _Format) -> dict[str, Any]:
     infinity, nan = real(np.inf), real(np.nan)
     # The bits of sqrt(1/2): less these, an argument's exponent field is that after reduction to [sqrt 1/2, sqrt 2).
     root_bits = real(np.sqrt(0.5)).view(integer)
+    exp2_largest, exp2_smallest = real(form.exp2_largest), real(1 - form.bias)
     if real is np.float64:
+        b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10 = map(real, form.exp2_terms)
         e0, e1, e2, e3, e4, e5, e6, e7, e8, e9 = map(real, form.exp_terms)
         l0, l1, l2, l3, l4, l5, l6 = map(real, form.log_terms)
+
+        @_inline
+        def exp2_polynomial(r):
+            upper = b5 + r * (b6 + r * (b7 + r * (b8 + r * (b9 + r * b10))))
+            return b0 + r * (b1 + r * (b2 + r * (b3 + r * (b4 + r * upper))))
 
         @_inline
         def exp_polynomial(r):
@@ -148,8 +174,13 @@ def _build(form: _Format) -> dict[str, Any]:
             return l0 + z * (l1 + z * (l2 + z * (l3 + z * (l4 + z * (l5 + z * l6)))))
 
     else:
+        b0, b1, b2, b3, b4, b5 = map(real, form.exp2_terms)
         e0, e1, e2, e3, e4 = map(real, form.exp_terms)
         l0, l1, l2 = map(real, form.log_terms)
+
+        @_inline
+        def exp2_polynomial(r):
+            return b0 + r * (b1 + r * (b2 + r * (b3 + r * (b4 + r * b5))))
 
         @_inline
         def exp_polynomial(r):
@@ -181,6 +212,17 @@ def _build(form: _Format) -> dict[str, Any]:
         value = value * power_of_two(first) * power_of_two(integer(exponent - first))
         value = infinity if x > overflow else value
         return value if x == x else x
+
+    @_inline
+    def exp2(x):
+        clamped = exp2_largest if x > exp2_largest else x
+        shifted = clamped + round_bias
+        r = clamped - (shifted - round_bias)
+        value = one + r * exp2_polynomial(r)
+        # The exponent goes straight into the bits: 2**r is in [sqrt 1/2, sqrt 2], below 1 in the topmost binade and
+        # not below 1 in the lowest one. NaN has no low bits and stays what it is.
+        value = _from_bits(integer(_to_bits(value) + integer(_to_bits(shifted) << mantissa_bits)))
+        return zero if x < exp2_smallest else value
 
     @_inline
     def expm1(x):
@@ -239,7 +281,7 @@ def _build(form: _Format) -> dict[str, Any]:
         value = log_edges(u, log_reduced(f, k, lost / u))
         return x if abs(x) < tiny else value
 
-    return {"exp": exp, "expm1": expm1, "log": log, "log1p": log1p}
+    return {"exp": exp, "exp2": exp2, "expm1": expm1, "log": log, "log1p": log1p}
 
 
 _BY_TYPE = {types.float64: _build(_DOUBLE), types.float32: _build(_SINGLE)}
@@ -247,6 +289,11 @@ _BY_TYPE = {types.float64: _build(_DOUBLE), types.float32: _build(_SINGLE)}
 
 def exp(x):
     """Return e**x in the format of `x`."""
+    raise NotImplementedError
+
+
+def exp2(x):
+    """Return 2**x in the format of `x`: 0 where that is subnormal, the largest number or about that on overflow."""
     raise NotImplementedError
 
 
@@ -275,5 +322,5 @@ def _register(name: str, stub: Any) -> None:
     overload(stub)(choose)
 
 
-for _stub in (exp, expm1, log, log1p):
+for _stub in (exp, exp2, expm1, log, log1p):
     _register(_stub.__name__, _stub)

@@ -9,10 +9,16 @@ from numopt.kernels import KERNELS, bind
 from numopt.kernels._numba._threads import Twins
 
 
-def _array_type(kind: str, real: np.dtype[Any]) -> Any:
+_HOST = {"int": numba.int64, "float": numba.float64}
+
+
+def _argument_type(kind: str, real: np.dtype[Any]) -> Any:
     """Return the Numba type of one argument of the table; CSR indices are int32, as SciPy makes them."""
+    if kind in _HOST:
+        return _HOST[kind]
     element, axes = kind.rstrip("]").split("[")
-    dtype = {"real": real, "index": np.dtype(np.int32), "int64": np.dtype(np.int64)}[element]
+    named = {"real": real, "cost": real, "index": np.dtype(np.int32)}
+    dtype = named[element] if element in named else np.dtype(element)
     return numba.typeof(np.empty((1,) * int(axes), dtype=dtype))
 
 
@@ -20,9 +26,9 @@ def compile_kernels(real: np.dtype[Any]) -> int:
     """Compile all kernels for one floating dtype, without running them, and return their number."""
     count = 0
     for name, kernel in KERNELS.items():
-        if "int" in kernel.signature.values():
+        if set(kernel.signature.values()) == {"int"}:
             continue  # a host function
-        signature = tuple(_array_type(kind, real) for kind in kernel.signature.values())
+        signature = tuple(_argument_type(kind, real) for kind in kernel.signature.values())
         function = getattr(bind(np), name)
         for form in (function.serial, function.parallel) if isinstance(function, Twins) else (function,):
             form.compile(signature)
