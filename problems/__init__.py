@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from numopt._core.warnings import DerivativeWarning
     from numopt.problems import cutest
     from numopt.problems._base import Counters, DerivativeCheck, Problem
+    from numopt.problems._transport import TransportProblem
 
 __all__ = [
     "ConstrainedLogisticRegression",
@@ -18,6 +19,7 @@ __all__ = [
     "DerivativeWarning",
     "PoissonControl",
     "Problem",
+    "TransportProblem",
     "cutest",
     "libsvm",
 ]
@@ -30,6 +32,7 @@ _NAMES = {
     "DerivativeWarning": "numopt._core.warnings",
     "PoissonControl": "numopt.problems._poisson",
     "Problem": "numopt.problems._base",
+    "TransportProblem": "numopt.problems._transport",
 }
 
 

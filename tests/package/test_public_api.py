@@ -32,6 +32,7 @@ PUBLIC = {
         "DerivativeWarning",
         "PoissonControl",
         "Problem",
+        "TransportProblem",
         "cutest",
         "libsvm",
     },
