@@ -8,7 +8,6 @@ import numpy as np
 from numopt.kernels import KERNELS, bind
 from numopt.kernels._numba._threads import Twins
 
-
 _HOST = {"int": numba.int64, "float": numba.float64}
 
 

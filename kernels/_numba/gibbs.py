@@ -1,7 +1,7 @@
 """The plan P = exp((f + g - C) / reg) of entropic transport on a dense cost: sums, log-sums, kept entries.
 
 Every kernel reads C once. A slice of rows has column accumulators of its own, which stay in the cache, and the slices
-are added in order. P_ij is 2**((f_i + g_j - C_ij) * (inv_reg * log2 e)); what is kept is decided on the exponent itself.
+are added in order. P_ij is 2**((f_i + g_j - C_ij) * (inv_reg * log2 e)); what is kept is decided on the exponent.
 """
 
 import numba
