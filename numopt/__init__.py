@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numopt.bench as bench
     import numopt.constrained as constrained
     import numopt.kernels as kernels
+    import numopt.ot as ot
     import numopt.problems as problems
     import numopt.sketching as sketching
     from numopt._config import set_threads, show_config, warmup
@@ -24,6 +25,7 @@ __all__ = [
     "bench",
     "constrained",
     "kernels",
+    "ot",
     "problems",
     "set_threads",
     "show_config",
@@ -32,7 +34,7 @@ __all__ = [
     "warmup",
 ]
 
-_MODULES = frozenset({"bench", "constrained", "kernels", "problems", "sketching"})
+_MODULES = frozenset({"bench", "constrained", "kernels", "ot", "problems", "sketching"})
 _NAMES = {
     "Status": "numopt._core.status",
     "set_threads": "numopt._config",

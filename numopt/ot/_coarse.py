@@ -1,0 +1,109 @@
+"""Mass between the components of the kept graph, which its Newton system cannot move.
+
+Where the kept entries fall apart into components, the links between these were dropped: each component may shift its
+potentials, f + t on its rows and g - t on its columns, at no cost in the sparse model. The dual as a function of these
+shifts alone, with the exact and not underflowed link strengths, is a problem of one unknown per component.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numopt._array import asarray_like, to_host
+from numopt.ot._bipartite import Bipartite
+
+if TYPE_CHECKING:
+    from numopt.ot._engine import Engine, Point
+
+Vector = NDArray[np.float64]
+
+STEPS = 1000
+# The imbalance of a component divided by this is added on the diagonal: an isolated one then moves by at most this.
+LONGEST = 3.0
+SETTLED = 1e-3  # of the imbalance at the start
+
+
+def coarse_step(engine: "Engine", graph: Bipartite) -> "Point | None":
+    """Shift whole components; None when the graph is connected or the dual does not rise."""
+    here, xp = engine.here, engine.xp
+    found = components(graph, to_host(here.r), max(16, math.isqrt(graph.shape[0])))
+    if found is None:
+        return None
+    count, row_labels, col_labels = found
+    rows = asarray_like(row_labels, here.f)
+    cols = asarray_like(col_labels, here.g)
+    links = engine.cost.block_lse(here.f, here.g, engine.reg, rows, cols, count)
+    excess = np.bincount(row_labels, to_host(engine.rows.weights), count) - np.bincount(
+        col_labels, to_host(engine.cols.weights), count
+    )
+    shift = balance(links, excess)
+    if shift is None:
+        return None
+    moves = asarray_like(engine.reg * shift, here.f, dtype=here.f.dtype)
+    point = engine.evaluate(here.f + xp.take(moves, rows), here.g - xp.take(moves, cols))
+    engine.counts.coarse += 1
+    return point if point.fun > here.fun else None
+
+
+def components(
+    graph: Bipartite, masses: Vector, most: int
+) -> tuple[int, NDArray[np.int32], NDArray[np.int32]] | None:
+    """Number the components by mass, from 0; all beyond the heaviest `most - 1` share the last number."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    n, m = graph.shape
+    indices, indptr = to_host(graph.rows.indices), to_host(graph.rows.indptr)
+    # One square graph: rows first, then columns; edges from rows are enough for weak connection.
+    pointers = np.concatenate([indptr, np.full(m, indptr[-1])])
+    square = csr_array((np.ones(indices.size, dtype=np.int8), indices + n, pointers), shape=(n + m, n + m))
+    count, labels = connected_components(square, directed=True, connection="weak")
+    if count < 2:
+        return None
+    order = np.argsort(-np.bincount(labels[:n], masses, count), kind="stable")
+    rank = np.empty(count, dtype=np.int32)
+    rank[order] = np.arange(count)
+    rank = np.minimum(rank, most - 1)
+    return min(count, most), rank[labels[:n]], rank[labels[n:]]
+
+
+def balance(links: Vector, excess: Vector) -> Vector | None:
+    """Shifts t that maximise  excess . t - sum_{I != J} exp(links_IJ + t_I - t_J),  by damped Newton steps.
+
+    `links` is the logarithm of the mass between components, `excess` the mass that must leave each. None when the
+    maximum is not approached.
+    """
+    count = excess.shape[0]
+    off = ~np.eye(count, dtype=bool)
+    t = np.zeros(count)
+
+    def value(t: Vector) -> tuple[float, Vector]:
+        with np.errstate(over="ignore"):
+            flow = np.where(off, np.exp(links + t[:, None] - t[None, :]), 0.0)
+        return float(excess @ t - flow.sum()), flow
+
+    fun, flow = value(t)
+    first = last = math.inf
+    for _ in range(STEPS):
+        gradient = excess - flow.sum(axis=1) + flow.sum(axis=0)
+        last = float(np.abs(gradient).sum())
+        if first == math.inf:
+            first = last
+        if last <= SETTLED * first:
+            break
+        weights = flow + flow.T
+        hessian = np.diag(weights.sum(axis=1) + np.abs(gradient) / LONGEST + 1e-300) - weights
+        step = np.linalg.lstsq(hessian, gradient)[0]
+        step *= min(1.0, LONGEST / max(float(np.abs(step).max()), 1e-300)) if np.all(np.isfinite(step)) else 0.0
+        length = 1.0
+        while length > 1e-6:
+            new, new_flow = value(t + length * step)
+            if new > fun:
+                break
+            length *= 0.5
+        else:
+            break
+        t, fun, flow = t + length * step, new, new_flow
+    return t if last < first else None

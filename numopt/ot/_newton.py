@@ -1,0 +1,208 @@
+"""One sparse Newton step on the dual, made safe by a trust region in the logarithm of the plan.
+
+The system is (H + mu D) d = gradient, with D = diag(r, c) and H the kept part of -reg * Hessian. mu is zero unless a
+step would change some potential by more than the radius (in units of the regularisation, so that exp(radius) bounds the
+change of an entry) or does not raise the dual as promised. The shift damps just the modes that the kept graph hardly
+holds, components that almost came apart, where scaling the whole step would stop all others too; it also keeps
+conjugate gradients short. mu vanishes near the solution, where the steps are the paper's.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from numopt._array import scalars
+from numopt.ot import _sparsify
+from numopt.ot._bipartite import Bipartite
+from numopt.ot._linear import CG_LIMIT, Direction, System, solve
+
+if TYPE_CHECKING:
+    from numopt.ot._engine import Engine, Point
+
+RADIUS = 10.0
+SMALLEST_SHIFT = 1e-6
+LARGEST_SHIFT = 10.0
+ACCEPT = 1e-4  # part of the predicted rise that a step must bring
+TRIALS = 40
+SHORT_STEPS = (1.0, 0.5, 0.25, 0.1, 0.03, 0.01, 1e-3, 1e-4)
+# A mode that wants to move much further than one step leads rises more than predicted; go on along the step then.
+EXTEND = 1.15
+FARTHEST = 200.0
+# SSNS's constants: shift mu * ||gradient||, mu between these, changed by these factors at these ratios.
+SSNS_SMALLEST, SSNS_GROWTH, SSNS_DECAY = 1e-3, 4.0, 0.5
+
+
+@dataclass
+class Region:
+    """What a stage remembers from one step to the next."""
+
+    shift: float = 0.0
+    radius: float = RADIUS
+    capped: int = 0  # steps in a row whose conjugate gradients hit their limit
+    ssns_mu: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An accepted step."""
+
+    point: "Point"
+    cg: int
+    density: float
+    shift: float
+    direct: bool
+    extended: bool = False
+
+
+def kept_graph(engine: "Engine") -> Bipartite:
+    """The entries that the Newton system at the engine's point keeps."""
+    here = engine.here
+    return engine.cost.compact(here.f, here.g, engine.reg, *_floors(engine))
+
+
+def newton_step(engine: "Engine", region: Region, graph: Bipartite) -> Step | None:
+    """Take one step from the engine's point; None when no step along a Newton direction is acceptable."""
+    rule = engine.options.density
+    if rule == "auto":
+        return _trust_region(engine, region, graph)
+    return _line_search(engine, region, graph, shifted=rule == "ssns")
+
+
+def _floors(engine: "Engine") -> _sparsify.Floors:
+    here, rule = engine.here, engine.options.density
+    if rule == "auto":
+        return _sparsify.by_error(here.r, here.c, here.error / engine.mass)
+    if rule == "ssns":
+        return _sparsify.by_mass(engine.cost, here.f, here.g, engine.reg, here.r, here.c, _gradient_norm(here))
+    return _sparsify.by_count(engine.cost, here.f, here.g, engine.reg, here.r, here.c, rule)
+
+
+def _gradient_norm(here: "Point") -> float:
+    xp = here.xp
+    (squared,) = scalars(xp, xp.sum(here.row_gap**2) + xp.sum(here.col_gap**2))
+    return math.sqrt(squared)
+
+
+def _system(engine: "Engine", graph: Bipartite, shift: float, absolute: float = 0.0) -> System:
+    """The system with mu D and an absolute shift on the diagonal, and the penalties' own curvature."""
+    here, reg = engine.here, engine.reg
+    diagonals = []
+    for side, potential, sums in ((engine.rows, here.f, here.r), (engine.cols, here.g, here.c)):
+        stiffness = side.stiffness(side.target(potential), reg)
+        diagonal = sums if stiffness is None else sums + stiffness
+        diagonals.append(diagonal * (1.0 + shift) + absolute)
+    return System(graph, diagonals[0], diagonals[1], here.row_gap, here.col_gap)
+
+
+def _solve(engine: "Engine", region: Region, system: System, rtol: float) -> Direction:
+    method = engine.options.linsolver
+    if method == "auto":
+        method = "direct" if region.capped >= 2 and engine.factor_fits else "cg"
+    here = engine.here
+    direction = solve(system, rtol, method, lambda: engine.cost.plan(here.f, here.g, engine.reg)[0])
+    engine.counts.cg += direction.iterations
+    return direction
+
+
+def _numbers(engine: "Engine", d: Direction) -> tuple[float, float, float]:
+    """Largest change, slope of the dual along the step and d'Dd, all in units of the regularisation."""
+    xp, here = engine.xp, engine.here
+    largest, slope, length = scalars(
+        xp,
+        xp.maximum(xp.max(xp.abs(d.rows)), xp.max(xp.abs(d.columns))),
+        xp.sum(here.row_gap * d.rows) + xp.sum(here.col_gap * d.columns),
+        xp.sum(here.r * d.rows**2) + xp.sum(here.c * d.columns**2),
+    )
+    return largest, slope, length
+
+
+def _rtol(engine: "Engine") -> float:
+    """Forcing term: superlinear convergence needs it to vanish with the error."""
+    return min(0.1, math.sqrt(engine.here.error / engine.mass))
+
+
+def _trust_region(engine: "Engine", region: Region, graph: Bipartite) -> Step | None:
+    here, reg = engine.here, engine.reg
+    mu, spent = region.shift, engine.counts.cg
+    for _ in range(TRIALS):
+        d = _solve(engine, region, _system(engine, graph, mu), _rtol(engine))
+        largest, slope, length = _numbers(engine, d)
+        if mu < LARGEST_SHIFT:
+            if not math.isfinite(largest) or (d.iterations >= CG_LIMIT and d.relative_residual > 0.5):
+                mu = max(10.0 * mu, SMALLEST_SHIFT)
+                continue
+            if largest > region.radius:
+                # A mode that the shift rules moves in inverse proportion to it; far below it, it takes many tens.
+                excess = 1.3 * largest / region.radius
+                rules = mu > 1e-4 or excess > 13.0
+                mu = max(mu * (min(max(2.0, excess), 100.0) if rules else 10.0), SMALLEST_SHIFT)
+                continue
+        predicted = 0.5 * reg * (slope + mu * length)
+        new = engine.evaluate(here.f + reg * d.rows, here.g + reg * d.columns)
+        ratio = (new.fun - here.fun) / predicted if predicted > 0.0 else math.nan
+        flat = engine.is_flat(reg * slope)
+        if ratio > ACCEPT or (flat and new.error < here.error):
+            break
+        if flat and mu >= 1.0:
+            return None
+        mu = max(4.0 * mu, SMALLEST_SHIFT)
+        region.radius = min(region.radius, max(0.25 * largest, 2.0))
+    else:
+        return None
+    region.capped = region.capped + 1 if d.iterations >= CG_LIMIT else 0
+    extended = ratio > EXTEND and not flat
+    if extended:
+        new = _extend(engine, d, new, largest)
+    if ratio > 0.75:
+        region.shift = mu / 4.0
+        if largest > 0.5 * region.radius:
+            region.radius *= 2.0
+    elif ratio > 0.5:
+        region.shift = mu / 3.0
+    else:
+        region.shift = 2.0 * mu if ratio < 0.25 and not flat else mu
+    if region.shift < 0.1 * SMALLEST_SHIFT:
+        region.shift = 0.0
+    direct = engine.options.linsolver == "direct" or region.capped >= 2
+    return Step(new, engine.counts.cg - spent, graph.density, mu, direct, extended)
+
+
+def _extend(engine: "Engine", d: Direction, new: "Point", largest: float) -> "Point":
+    """Double the step while the dual keeps rising."""
+    here, reg, t = engine.here, engine.reg, 2.0
+    while t * largest <= FARTHEST:
+        further = engine.evaluate(here.f + (t * reg) * d.rows, here.g + (t * reg) * d.columns)
+        if not further.fun > new.fun:
+            break
+        new, t = further, 2.0 * t
+    return new
+
+
+def _line_search(engine: "Engine", region: Region, graph: Bipartite, *, shifted: bool) -> Step | None:
+    """The paper's method, and SSNS's with its shift: backtracking along one direction."""
+    here, reg = engine.here, engine.reg
+    spent = engine.counts.cg
+    absolute = region.ssns_mu * _gradient_norm(here) if shifted else 0.0
+    d = _solve(engine, region, _system(engine, graph, 0.0, absolute), _rtol(engine))
+    largest, slope, _ = _numbers(engine, d)
+    if not (math.isfinite(largest) and slope > 0.0):
+        region.capped = 2
+        return None
+    reach = min(1.0, 30.0 / largest) if largest > 0.0 else 1.0
+    flat = engine.is_flat(reg * slope)
+    for t in SHORT_STEPS:
+        length = reach * t
+        new = engine.evaluate(here.f + (length * reg) * d.rows, here.g + (length * reg) * d.columns)
+        if new.fun >= here.fun + ACCEPT * length * reg * slope or (flat and new.error < here.error):
+            break
+    else:
+        return None
+    if shifted:
+        ratio = (new.fun - here.fun) / (reg * length * (1.0 - 0.5 * length) * slope)
+        if ratio < 0.25:
+            region.ssns_mu *= SSNS_GROWTH
+        elif ratio > 0.75:
+            region.ssns_mu = max(SSNS_SMALLEST, SSNS_DECAY * region.ssns_mu)
+    hard = d.iterations >= CG_LIMIT or length < 0.05
+    region.capped = region.capped + 1 if hard else region.capped
+    return Step(new, engine.counts.cg - spent, graph.density, absolute, region.capped >= 2)

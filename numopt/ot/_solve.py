@@ -1,0 +1,306 @@
+"""`solve` and `solve_points`: one transport problem, with stored costs or costs between points."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from numopt._array import asarray_like, scalars
+from numopt._core.history import History
+from numopt._core.loop import run
+from numopt._core.messages import outcome_message
+from numopt._core.progress import Progress
+from numopt._core.result import make_result
+from numopt._core.status import Status
+from numopt._core.timer import Deadline
+from numopt._core.validation import check_choice, check_scalar, check_verbose
+from numopt._typing import Array
+from numopt.ot._bounds import Bounds, bounds
+from numopt.ot._cost import METRICS
+from numopt.ot._engine import Engine, Point
+from numopt.ot._options import PLANS, TOL, Options, check_options
+from numopt.ot._problem import Problem, dense_problem, penalties, point_problem
+from numopt.ot._result import LazyPlan, OTResult, sparse_plan, spread
+from numopt.ot._sparsify import by_error
+
+
+def solve(
+    a: Any,
+    b: Any,
+    C: Any,
+    reg: float,
+    *,
+    method: str = "sns",
+    reg_m: Any = None,
+    tol: float | None = None,
+    norm: str = "l1",
+    warmup: int | str = "auto",
+    density: float | str = "auto",
+    linsolver: str = "auto",
+    anneal: bool | str | None = "auto",
+    init: Any = None,
+    mass_tol: float = 1e-6,
+    plan: str | None = "dense",
+    refine: bool = False,
+    maxiter: int | None = None,
+    time_limit: float | None = None,
+    callback: Callable[..., Any] | None = None,
+    verbose: int = 0,
+    history: bool = False,
+) -> OTResult:
+    rho = penalties(reg_m)
+    mass_tol = check_scalar(mass_tol, "mass_tol", low=0.0)
+    problem = dense_problem(a, b, C, mass_tol=mass_tol, rho=rho, refine=refine)
+    return solve_problem(
+        problem,
+        reg=reg,
+        method=method,
+        tol=tol,
+        norm=norm,
+        warmup=warmup,
+        density=density,
+        linsolver=linsolver,
+        anneal=anneal,
+        init=init,
+        plan=plan,
+        refine=refine,
+        maxiter=maxiter,
+        time_limit=time_limit,
+        callback=callback,
+        verbose=verbose,
+        history=history,
+    )
+
+
+def solve_points(
+    X: Any,
+    Y: Any,
+    reg: float,
+    a: Any = None,
+    b: Any = None,
+    *,
+    metric: str = "sqeuclidean",
+    method: str = "sns",
+    reg_m: Any = None,
+    tol: float | None = None,
+    norm: str = "l1",
+    warmup: int | str = "auto",
+    linsolver: str = "auto",
+    anneal: bool | str | None = "auto",
+    init: Any = None,
+    mass_tol: float = 1e-6,
+    plan: str | None = "lazy",
+    max_nnz: int | None = None,
+    refine: bool = False,
+    maxiter: int | None = None,
+    time_limit: float | None = None,
+    callback: Callable[..., Any] | None = None,
+    verbose: int = 0,
+    history: bool = False,
+) -> OTResult:
+    rho = penalties(reg_m)
+    check_choice(metric, "metric", tuple(METRICS))
+    mass_tol = check_scalar(mass_tol, "mass_tol", low=0.0)
+    problem = point_problem(X, Y, a, b, metric=metric, mass_tol=mass_tol, rho=rho, refine=refine)
+    if max_nnz is not None:
+        problem.cost.max_nnz = check_scalar(max_nnz, "max_nnz", kind=int, low=1)
+    return solve_problem(
+        problem,
+        reg=reg,
+        method=method,
+        tol=tol,
+        norm=norm,
+        warmup=warmup,
+        density="auto",
+        linsolver=linsolver,
+        anneal=anneal,
+        init=init,
+        plan=plan,
+        refine=refine,
+        maxiter=maxiter,
+        time_limit=time_limit,
+        callback=callback,
+        verbose=verbose,
+        history=history,
+    )
+
+
+def solve_problem(
+    problem: Problem,
+    *,
+    reg: float,
+    init: Any = None,
+    plan: str | None = "dense",
+    refine: bool = False,
+    callback: Callable[..., Any] | None = None,
+    verbose: int = 0,
+    history: bool = False,
+    with_bounds: bool = True,
+    **options: Any,
+) -> OTResult:
+    """Solve a checked problem and put the answer together."""
+    settings = _settings(problem, reg, options)
+    if plan is not None:
+        check_choice(plan, "plan", PLANS)
+    verbose = check_verbose(verbose)
+    start = _start(problem, init)
+    deadline = Deadline(settings.time_limit)
+    engine = Engine(problem.cost, problem.rows, problem.cols, settings, recording=history or verbose > 0)
+    record = History() if history else None
+    work = engine.work(start)
+    with Progress(verbose, "ot.solve", settings.maxiter) as progress:
+        # The first unit of work makes the first point that can be measured.
+        status = next(work)
+        if status is None:
+            status = run(
+                lambda: next(work, None),
+                engine.measure,
+                tol=settings.tol,
+                maxiter=settings.maxiter,
+                time_limit=deadline,
+                callback=callback,
+                history=record,
+                progress=progress,
+            ).status
+    work.close()
+    point = engine.answer()
+    return _result(problem, engine, point, status, plan, with_bounds, record, deadline)
+
+
+def _settings(problem: Problem, reg: Any, options: Mapping[str, Any]) -> Options:
+    """Check the options; the default tolerance and the smallest one depend on the dtype and the costs."""
+    xp, real = problem.xp, problem.rows.weights.dtype
+    reg = check_scalar(reg, "reg", low=0.0, include_low=False)
+    floor = float(xp.finfo(real).eps) * max(4.0, 0.05 * problem.cost.largest / reg)
+    settings = check_options(reg=reg, default_tol=max(TOL, 10.0 * floor), **options)
+    if real == xp.float32 and options.get("tol") is not None and settings.tol < floor:
+        raise ValueError(
+            f"`tol` must be at least {floor:.1e}, the rounding floor of float32 at this `reg`, got {settings.tol:g}; "
+            "use float64 or refine=True."
+        )
+    return settings
+
+
+def _start(problem: Problem, init: Any) -> tuple[Array, Array] | None:
+    """Read the potentials to start from: an earlier result or a pair (f, g)."""
+    if init is None:
+        return None
+    pair = (init["f"], init["g"]) if isinstance(init, OTResult) else tuple(init)
+    if len(pair) != 2:
+        raise ValueError(f"`init` must be an OTResult or a pair of potentials (f, g), got {len(pair)} items.")
+    like = problem.rows.weights
+    f, g = (asarray_like(v, like, dtype=like.dtype) for v in pair)
+    for name, value, size in (("f", f, problem.shape[0]), ("g", g, problem.shape[1])):
+        if tuple(value.shape) != (size,):
+            raise ValueError(f"`init` must hold {name} of shape ({size},), got {tuple(value.shape)}.")
+        if not bool(problem.xp.all(problem.xp.isfinite(value))):
+            raise ValueError(f"`init` must be finite, got NaN or infinite values in {name}.")
+    return problem.restrict(f, 0), problem.restrict(g, 1)
+
+
+def _result(
+    problem: Problem,
+    engine: Engine,
+    point: Point,
+    status: Status,
+    plan: str | None,
+    with_bounds: bool,
+    record: History | None,
+    deadline: Deadline,
+) -> OTResult:
+    """Recompute the certificate for what is returned and put all fields together."""
+    xp, cost, options = problem.xp, problem.cost, engine.options
+    reg, f, g = options.reg, point.f, point.g
+    dense = None
+    if plan == "dense":
+        dense, r, c = cost.plan(f, g, reg)
+    else:
+        r, c = cost.sums(f, g, reg)
+    final = engine.point(f, g, r, c)
+    measured = engine.stopping(final)
+    if not math.isfinite(measured):
+        status = Status.NONFINITE
+    elif measured <= options.tol:
+        # Also where a limit or a failed step ended the loop at a point that is good enough.
+        status = status if status is Status.CALLBACK else Status.CONVERGED
+    elif status is Status.CONVERGED:
+        status = Status.PRECISION
+    balanced = problem.rows.fixed and problem.cols.fixed
+    bracket = Bounds(math.nan, math.nan)
+    if balanced and with_bounds:
+        bracket = bounds(cost, problem.rows, problem.cols, f, g, r, c, reg)
+    shifts = _shift_value(problem, r, c)
+    value = cost.value(f, g, reg, dense) + shifts
+    entropy_part, penalty = scalars(
+        xp, xp.sum(f * r) + xp.sum(g * c) - reg * xp.sum(r), problem.rows.divergence(r) + problem.cols.divergence(c)
+    )
+    reg_value = entropy_part + shifts + penalty
+    whole_f, whole_g = problem.extend(f, 0, g, reg), problem.extend(g, 1, f, reg)
+    result_plan = _plan(problem, engine, final, dense, plan)
+    nit = engine.counts.sinkhorn + engine.counts.newton + engine.counts.coarse
+    fields: dict[str, Any] = {
+        "x": result_plan,
+        "plan": result_plan,
+        "f": whole_f,
+        "g": whole_g,
+        "value": value,
+        "fun": reg_value,
+        "reg_value": reg_value,
+        "dual_value": final.fun + _shift_value(problem, problem.rows.weights, problem.cols.weights),
+        "upper_bound": bracket.upper + shifts,
+        "lower_bound": bracket.lower + shifts,
+        "marginal_error": final.error,
+        "marginal_error_linf": final.error_inf,
+        "status": status,
+        "message": outcome_message(
+            status,
+            measure_name="marginal error relative to the mass",
+            value=measured,
+            tol=options.tol,
+            nit=nit,
+            remedy=_REMEDIES.get(status),
+            detail=engine.detail,
+        ),
+        "nit": nit,
+        "nit_sinkhorn": engine.counts.sinkhorn,
+        "nit_newton": engine.counts.newton,
+        "nit_coarse": engine.counts.coarse,
+        "ncg": engine.counts.cg,
+        "nkernel": cost.n_passes,
+        "density_used": engine.density_used,
+        "stage_seconds": engine.stage_seconds,
+        "time": deadline.elapsed(),
+    }
+    if record is not None:
+        fields["history"] = record.asdict()
+    return make_result(fields, OTResult)
+
+
+_REMEDIES = {
+    Status.MAXITER: "raise maxiter or reg, or use anneal='auto'",
+    Status.TIME_LIMIT: "raise time_limit or reg",
+    Status.PRECISION: "use float64, a larger reg or a looser tol",
+    Status.STALLED: "raise reg, or use a looser tol",
+    Status.INFEASIBLE: "check which pairs have costs of +inf",
+}
+
+
+def _shift_value(problem: Problem, r: Array, c: Array) -> float:
+    """What the offsets taken out of the costs add to a value whose plan has these sums."""
+    if problem.row_shift is None:
+        return 0.0
+    xp = problem.xp
+    return scalars(xp, xp.sum(problem.row_shift * r) + xp.sum(problem.col_shift * c))[0]
+
+
+def _plan(problem: Problem, engine: Engine, final: Point, dense: Array | None, plan: str | None) -> Any:
+    """The plan in the form that was asked for, atoms without mass put back."""
+    reg = engine.options.reg
+    if plan is None:
+        return None
+    if plan == "dense":
+        return spread(spread(dense, problem.kept_rows, problem.shape[0], 0), problem.kept_cols, problem.shape[1], 1)
+    if plan == "lazy":
+        return LazyPlan(problem.cost, final.f, final.g, reg, problem.kept_rows, problem.kept_cols, problem.shape)
+    # What is left out stays below the marginal error that was asked for.
+    kept = problem.cost.compact(final.f, final.g, reg, *by_error(final.r, final.c, 0.1 * engine.options.tol))
+    return sparse_plan(kept.rows, problem.kept_rows, problem.kept_cols, problem.shape)
