@@ -36,7 +36,6 @@ class _Format(NamedTuple):
     underflow: float  # exp is zero below
     expm1_floor: float  # expm1 is -1 below
     tiny: float  # the smallest normal number
-    exp2_largest: float  # the number before the one where exp2 overflows
     exp_terms: tuple[float, ...]
     exp2_terms: tuple[float, ...]
     log_terms: tuple[float, ...]
@@ -54,7 +53,6 @@ _DOUBLE = _Format(
     underflow=-746.0,
     expm1_floor=-38.0,
     tiny=2.2250738585072014e-308,
-    exp2_largest=1023.9999999999999,
     exp_terms=(
         0.5000000000000001,
         0.16666666666666669,
@@ -103,7 +101,6 @@ _SINGLE = _Format(
     underflow=-104.0,
     expm1_floor=-18.0,
     tiny=1.1754943508222875e-38,
-    exp2_largest=127.99999,
     exp_terms=(0.5, 0.16666576, 0.041666552, 0.008363233, 0.001392625),
     exp2_terms=(0.6931472, 0.2402265, 0.05550357, 0.009618082, 0.0013390979, 0.00015453262),
     log_terms=(0.66666687, 0.3998876, 0.29580986),
@@ -153,7 +150,7 @@ def _build(form: _Format) -> dict[str, Any]:
     infinity, nan = real(np.inf), real(np.nan)
     # The bits of sqrt(1/2): less these, an argument's exponent field is that after reduction to [sqrt 1/2, sqrt 2).
     root_bits = real(np.sqrt(0.5)).view(integer)
-    exp2_largest, exp2_zero = real(form.exp2_largest), real(-form.bias)
+    exp2_zero = real(-form.bias)
     if real is np.float64:
         b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10 = map(real, form.exp2_terms)
         e0, e1, e2, e3, e4, e5, e6, e7, e8, e9 = map(real, form.exp_terms)
@@ -218,8 +215,7 @@ def _build(form: _Format) -> dict[str, Any]:
 
     @_inline
     def exp2(x):
-        clamped = exp2_largest if x > exp2_largest else x
-        clamped = exp2_zero if clamped < exp2_zero else clamped
+        clamped = exp2_zero if x < exp2_zero else x
         shifted = clamped + round_bias
         r = clamped - (shifted - round_bias)
         value = one + r * exp2_polynomial(r)
@@ -296,10 +292,9 @@ def exp(x):
 
 
 def exp2(x):
-    """Return 2**x in the format of `x`.
+    """Return 2**x in the format of `x`, for an x below the exponent where it overflows: no test is made.
 
-    What is not a normal number comes out cheaply: below the smallest one as something between 0 and it (as 0 below half
-    of it, where the transport plan has +inf costs), above the largest one as about that.
+    Below the smallest normal number it is something between 0 and that number, and 0 below half of it.
     """
     raise NotImplementedError
 

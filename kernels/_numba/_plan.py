@@ -20,14 +20,22 @@ LOG2E = 1.4426950408889634
 
 @jit
 def exponents(costs, f_i, g, scale, out):
-    """Write (f_i + g - costs) * scale; return whether any power of 2 with such an exponent is above 0."""
+    """Write (f_i + g - costs) * scale; return False if all powers of 2 with such exponents are seen to be 0.
+
+    An exponent out of range becomes one whose power is about the largest number: sums are then huge, not wrong.
+    """
     real = g.dtype.type
-    zero_from, alive = real(np.finfo(g.dtype).minexp - 1), 0
+    too_large = real(np.finfo(g.dtype).maxexp)
+    largest_exponent = too_large * (real(1) - np.finfo(g.dtype).eps)
     for j in range(out.size):
         value = ((f_i + g[j]) - real(costs[j])) * scale
-        out[j] = value
-        # Not `>`: NaN has to be seen.
-        alive |= np.int64(not value <= zero_from)
+        out[j] = largest_exponent if value >= too_large else value
+    # Comparisons that NaN passes: it has to be seen. One entry decides whether to look at all of them.
+    zero_from, alive = real(np.finfo(g.dtype).minexp - 1), 0
+    if not out[out.size // 2] <= zero_from:
+        return True
+    for j in range(out.size):
+        alive |= np.int64(not out[j] <= zero_from)
     return alive != 0
 
 
@@ -55,23 +63,30 @@ def exponentiate_columns(tile, columns):
 
 
 @jit
-def largest(tile):
-    """Return the maximum of a tile that may be overwritten.
+def _fold(tile, size, out):
+    """Write the maxima of the entries of the two halves of a tile; return how many these are."""
+    half = size // 2
+    low, high = tile[:half], tile[half : 2 * half]
+    for j in range(half):
+        out[j] = max(low[j], high[j])
+    if size % 2:
+        out[0] = max(out[0], tile[size - 1])
+    return half
 
-    Folded in halves, since a maximum over a loop does not vectorise unless NaN is excluded.
-    """
+
+@jit
+def largest(tile, spare):
+    """Return the maximum of a tile, folded in halves: a running maximum does not vectorise unless NaN is excluded."""
     size = tile.size
-    while size > 8:
-        half = size // 2
-        for j in range(half):
-            tile[j] = max(tile[j], tile[j + half])
-        if size % 2:
-            tile[0] = max(tile[0], tile[size - 1])
-        size = half
-    value = tile[0]
+    if size > 8:
+        size = _fold(tile, size, spare)
+        while size > 8:
+            size = _fold(spare, size, spare)
+        tile = spare
+    top = tile[0]
     for j in range(1, size):
-        value = max(value, tile[j])
-    return value
+        top = max(top, tile[j])
+    return top
 
 
 @jit

@@ -103,12 +103,11 @@ def _lse_rows(X, Y, metric, g, inv_reg, out, block):
     for first in range(0, g.size, TILE):
         last = min(first + TILE, g.size)
         _order(Y, first, last, memory)
-        piece, copy = tile[: last - first], spare[: last - first]
+        piece = tile[: last - first]
         for i in rows:
             _costs(X[i], Y, first, memory, metric, piece)
             exponents(piece, real(0), g[first:last], scale, piece)
-            copy[:] = piece
-            top = largest(copy)
+            top = largest(piece, spare)
             if top > out[i]:
                 sums[i % ROWS] *= exp2(out[i] - top)
                 out[i] = top
