@@ -11,45 +11,54 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from numopt._array import asarray_like, to_host
+from numopt._array import asarray_like, namespace, to_host
+from numopt._typing import Array
 from numopt.ot._bipartite import Bipartite
+from numopt.ot._cost import Cost
 
 if TYPE_CHECKING:
     from numopt.ot._engine import Engine, Point
 
 Vector = NDArray[np.float64]
+Labels = NDArray[np.int32]
 
 STEPS = 1000
 # The imbalance of a component divided by this is added on the diagonal: an isolated one then moves by at most this.
 LONGEST = 3.0
+# Part of the marginal error that must be imbalance of components.
+WORTH_IT = 0.5
 SETTLED = 1e-3  # of the imbalance at the start
 
 
 def coarse_step(engine: "Engine", graph: Bipartite) -> "Point | None":
-    """Shift whole components; None when the graph is connected or the dual does not rise."""
-    here, xp = engine.here, engine.xp
+    """Shift whole components; None where that is not what is wrong, or where the dual does not rise."""
+    here = engine.here
     found = components(graph, to_host(here.r), max(16, math.isqrt(graph.shape[0])))
     if found is None:
         return None
     count, row_labels, col_labels = found
-    rows = asarray_like(row_labels, here.f)
-    cols = asarray_like(col_labels, here.g)
-    links = engine.cost.block_lse(here.f, here.g, engine.reg, rows, cols, count)
+    imbalance = np.bincount(row_labels, to_host(here.row_gap), count)
+    imbalance -= np.bincount(col_labels, to_host(here.col_gap), count)
+    if np.abs(imbalance).sum() <= WORTH_IT * here.error:
+        return None
+    links = link_strengths(engine.cost, here.f, here.g, engine.reg, row_labels, col_labels, count)
     excess = np.bincount(row_labels, to_host(engine.rows.weights), count) - np.bincount(
         col_labels, to_host(engine.cols.weights), count
     )
     shift = balance(links, excess)
     if shift is None:
         return None
-    moves = asarray_like(engine.reg * shift, here.f, dtype=here.f.dtype)
-    point = engine.evaluate(here.f + xp.take(moves, rows), here.g - xp.take(moves, cols))
+    row_moves, col_moves = (
+        asarray_like(engine.reg * shift[labels], here.f, dtype=here.f.dtype) for labels in (row_labels, col_labels)
+    )
+    point = engine.evaluate(here.f + row_moves, here.g - col_moves)
     engine.counts.coarse += 1
     return point if point.fun > here.fun else None
 
 
 def components(
     graph: Bipartite, masses: Vector, most: int
-) -> tuple[int, NDArray[np.int32], NDArray[np.int32]] | None:
+) -> tuple[int, Labels, Labels] | None:
     """Number the components by mass, from 0; all beyond the heaviest `most - 1` share the last number."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
@@ -67,6 +76,32 @@ def components(
     rank[order] = np.arange(count)
     rank = np.minimum(rank, most - 1)
     return min(count, most), rank[labels[:n]], rank[labels[n:]]
+
+
+def link_strengths(
+    cost: Cost, f: Array, g: Array, reg: float, row_labels: Labels, col_labels: Labels, count: int
+) -> Vector:
+    """Logarithm of the plan's mass between components, from the potentials; the diagonal is left out (-inf)."""
+    xp = namespace(f)
+    links = np.full((count, count), -np.inf)
+    for label in range(count):
+        outside, inside = np.flatnonzero(row_labels != label), np.flatnonzero(col_labels == label)
+        if not (outside.size and inside.size):
+            continue
+        rows, cols = asarray_like(outside, f), asarray_like(inside, f)
+        sums = xp.take(f, rows) / reg + cost.part(rows, cols).lse_rows(xp.take(g, cols), reg)
+        links[:, label] = _grouped_lse(np.asarray(to_host(sums), dtype=np.float64), row_labels[outside], count)
+    return links
+
+
+def _grouped_lse(values: Vector, labels: Labels, count: int) -> Vector:
+    """Log-sum-exp of the values of each label; -inf where there are none."""
+    highest = np.full(count, -np.inf)
+    np.maximum.at(highest, labels, values)
+    safe = np.where(np.isfinite(highest), highest, 0.0)
+    sums = np.bincount(labels, np.exp(values - safe[labels]), count)
+    with np.errstate(divide="ignore"):
+        return safe + np.log(sums)
 
 
 def balance(links: Vector, excess: Vector) -> Vector | None:

@@ -52,8 +52,12 @@ class Cost(Protocol):
         """Return <C, P>, pairs of infinite cost left out; `P` where it is at hand."""
         ...
 
-    def block_lse(self, f: Array, g: Array, reg: float, rows: Array, cols: Array, count: int) -> Any:
-        """Log of the mass between groups of rows and of columns (labels below `count`), (count, count) on the host."""
+    def count(self, f: Array, g: Array, reg: float, row_floor: Array, col_floor: Array) -> int:
+        """Return how many entries `compact` would keep."""
+        ...
+
+    def part(self, rows: Array, cols: Array) -> "Cost":
+        """The costs between some rows and some columns."""
         ...
 
     def transposed(self) -> "Cost":
@@ -81,6 +85,16 @@ class _Base:
         indptr = self.xp.cumulative_sum(counts, include_initial=True)
         nnz = int(indptr[-1])
         return Compressed(self._empty(nnz), self._empty(nnz, self.xp.int32), indptr)
+
+
+def contiguous(A: Array) -> Array:
+    """Return A in row-major order, itself where it is so."""
+    flags = getattr(A, "flags", None)  # array-api-strict has none; its copies are in row-major order
+    if flags is not None and flags.c_contiguous:
+        return A
+    out = namespace(A).empty(A.shape, dtype=A.dtype, device=A.device)
+    out[...] = A
+    return out
 
 
 class DenseCost(_Base):
@@ -119,11 +133,19 @@ class DenseCost(_Base):
         self.n_passes += 1
         return out
 
-    def compact(self, f: Array, g: Array, reg: float, row_floor: Array, col_floor: Array) -> Bipartite:
+    def _counted(self, point: Any) -> tuple[Array, Array]:
         xp, (n, m) = self.xp, self.shape
         counts, part_counts = self._empty(n, xp.int64), self._empty((self.parts, m), xp.int64)
-        point = (self.C, f, g, 1.0 / reg, row_floor, col_floor)
         self.kernels.gibbs_count(*point, counts, part_counts)
+        return counts, part_counts
+
+    def count(self, f: Array, g: Array, reg: float, row_floor: Array, col_floor: Array) -> int:
+        return int(self.xp.sum(self._counted((self.C, f, g, 1.0 / reg, row_floor, col_floor))[0]))
+
+    def compact(self, f: Array, g: Array, reg: float, row_floor: Array, col_floor: Array) -> Bipartite:
+        xp = self.xp
+        point = (self.C, f, g, 1.0 / reg, row_floor, col_floor)
+        counts, part_counts = self._counted(point)
         rows = self._compressed(counts)
         columns = Compressed(
             xp.empty_like(rows.data),
@@ -156,16 +178,17 @@ class DenseCost(_Base):
             total = total + xp.astype(product, xp.float64)
         return scalars(xp, total)[0]
 
-    def block_lse(self, f: Array, g: Array, reg: float, rows: Array, cols: Array, count: int) -> Any:
-        import sys
-        sys.path.insert(0, "/tmp/lead")
-        from blk import block_lse
-        return block_lse(self.C, f, g, 1.0 / reg, rows, cols, count)
+    def part(self, rows: Array, cols: Array) -> "DenseCost":
+        xp = self.xp
+        # The shorter list first: what is gathered twice is as small as can be.
+        if rows.shape[0] * self.shape[1] < cols.shape[0] * self.shape[0]:
+            C = xp.take(xp.take(self.C, rows, axis=0), cols, axis=1)
+        else:
+            C = xp.take(xp.take(self.C, cols, axis=1), rows, axis=0)
+        return DenseCost(contiguous(C), self.real, self.largest, has_inf=self.has_inf)
 
     def transposed(self) -> "DenseCost":
-        C = self._empty((self.shape[1], self.shape[0]), self.C.dtype)
-        C[...] = self.C.T
-        return DenseCost(C, self.real, self.largest, has_inf=self.has_inf)
+        return DenseCost(contiguous(self.C.T), self.real, self.largest, has_inf=self.has_inf)
 
 
 class PointCost(_Base):
@@ -213,6 +236,11 @@ class PointCost(_Base):
             self._kept(self._backward(), g, f, reg, col_floor, row_floor),
         )
 
+    def count(self, f: Array, g: Array, reg: float, row_floor: Array, col_floor: Array) -> int:
+        counts = self._empty(self.shape[0], self.xp.int64)
+        self.kernels.point_count(*self._forward(), f, g, 1.0 / reg, row_floor, col_floor, counts)
+        return int(self.xp.sum(counts))
+
     def _kept(self, side: Any, f: Array, g: Array, reg: float, row_floor: Array, col_floor: Array) -> Compressed:
         point = (*side, f, g, 1.0 / reg, row_floor, col_floor)
         counts = self._empty(f.shape[0], self.xp.int64)
@@ -231,9 +259,9 @@ class PointCost(_Base):
         self.kernels.point_value(*self._forward(), f, g, 1.0 / reg, out)
         return scalars(self.xp, self.xp.sum(self.xp.astype(out, self.xp.float64)))[0]
 
-    def block_lse(self, f: Array, g: Array, reg: float, rows: Array, cols: Array, count: int) -> Any:
-        """One group of columns at a time: the others' potentials at -inf leave them out."""
-        raise NotImplementedError
+    def part(self, rows: Array, cols: Array) -> "PointCost":
+        X, Y = self.xp.take(self.X, rows, axis=0), self.xp.take(self.Y, cols, axis=0)
+        return PointCost(X, Y, self.metric, self.real, self.largest)
 
     def transposed(self) -> "PointCost":
         return PointCost(self.Y, self.X, self.metric, self.real, self.largest)

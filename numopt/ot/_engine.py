@@ -24,13 +24,15 @@ from numopt.ot._newton import Region, kept_graph, newton_step
 from numopt.ot._options import Options, stages
 
 STAGE_ERROR = 1e-2  # relative error at which an intermediate stage ends
-# Sweeps that cost as much as the Newton steps they would replace.
-SWEEPS_WORTH = 100
+# Newton steps cost as much as this many sweeps: to start with, and for each factor e that the error has to fall.
+SWEEPS_WORTH, SWEEPS_WORTH_EACH = 20, 5
 LEAST_SWEEPS = 3
 SWITCH_ERROR = 1e-2
 # Scalings of a stored kernel stay within exp(+-this) before they are absorbed into the potentials.
 ABSORB = 100.0
 CHECK_SCALINGS = 8
+# The last step may leave this part of the error that is asked for, times the factor by which Newton steps overrate.
+LAST_STEP = 1e-3
 FAILURES = 3
 FALLBACK_SWEEPS = 20
 DIVERGED = 1e8
@@ -86,7 +88,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.xp = self.cost.xp
-        self.reg = self.options.reg
+        self.reg, self.target = self.options.reg, self.options.tol
         (self.mass,) = scalars(self.xp, self.xp.sum(self.rows.weights))
         self.eps = float(self.xp.finfo(self.rows.weights.dtype).eps)
         self.factor_fits = min(self.cost.shape) <= DENSE_LIMIT
@@ -127,6 +129,11 @@ class Engine:
     def stopping(self, point: Point) -> float:
         """What is compared with `tol`: the error in the chosen norm, relative to the mass."""
         return (point.error if self.options.norm == "l1" else point.error_inf) / self.mass
+
+    def inexactness(self) -> float:
+        """How inexact a Newton step may be: for superlinear convergence as the error, at the end as it still needs."""
+        relative = self.here.error / self.mass
+        return max(relative, LAST_STEP * self.target / relative)
 
     def is_flat(self, rise: float) -> bool:
         """Whether a rise of the dual drowns in its rounding errors."""
@@ -174,6 +181,7 @@ class Engine:
             self.reg = reg
             final = reg == options.reg
             target = options.tol if final else max(STAGE_ERROR, options.tol)
+            self.target = target
             self.log_sweep(g)
             yield None
             yield from self._stage(target)
@@ -198,6 +206,7 @@ class Engine:
                 if coarse is not None:
                     yield self._moved(coarse, "coarse")
                     continue
+            before = self.here.error
             step = newton_step(self, region, graph)
             if step is None:
                 if self.here.error <= 100.0 * self.floor() * self.mass:
@@ -208,7 +217,8 @@ class Engine:
                 continue
             self.counts.newton += 1
             # Steps that the trust region holds back tell of components that only just hang together.
-            wants_coarse = self.rows.fixed and self.cols.fixed and (region.shift > 0.0 or step.extended)
+            held_back = step.extended or (region.shift > 0.0 and step.point.error > 0.5 * before)
+            wants_coarse = held_back and self.rows.fixed and self.cols.fixed
             self.last_density, self.last_cg, self.shift = step.density, float(step.cg), step.shift
             self.density_used = max(self.density_used, step.density)
             yield self._moved(step.point, "newton")
@@ -277,7 +287,8 @@ class Engine:
             return False
         if ratio >= 1.0:
             return True
-        return math.log(target * self.mass / error) / math.log(ratio) > SWEEPS_WORTH
+        decades = math.log(error / (target * self.mass))
+        return decades / -math.log(ratio) > SWEEPS_WORTH + SWEEPS_WORTH_EACH * decades
 
     def _swept_dual(self, f: Array, g: Array, u: Array, v: Array) -> float:
         """The dual value after a sweep, whose plan has the mass of the columns."""

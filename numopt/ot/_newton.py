@@ -71,7 +71,7 @@ def newton_step(engine: "Engine", region: Region, graph: Bipartite) -> Step | No
 def _floors(engine: "Engine") -> _sparsify.Floors:
     here, rule = engine.here, engine.options.density
     if rule == "auto":
-        return _sparsify.by_error(here.r, here.c, here.error / engine.mass)
+        return _sparsify.by_error(here.r, here.c, engine.inexactness())
     if rule == "ssns":
         return _sparsify.by_mass(engine.cost, here.f, here.g, engine.reg, here.r, here.c, _gradient_norm(here))
     return _sparsify.by_count(engine.cost, here.f, here.g, engine.reg, here.r, here.c, rule)
@@ -118,7 +118,7 @@ def _numbers(engine: "Engine", d: Direction) -> tuple[float, float, float]:
 
 def _rtol(engine: "Engine") -> float:
     """Forcing term: superlinear convergence needs it to vanish with the error."""
-    return min(0.1, math.sqrt(engine.here.error / engine.mass))
+    return min(0.1, math.sqrt(engine.inexactness()))
 
 
 def _trust_region(engine: "Engine", region: Region, graph: Bipartite) -> Step | None:

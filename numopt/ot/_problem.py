@@ -7,7 +7,7 @@ from typing import Any
 from numopt._array import asarray_like, is_array, namespace, scalars
 from numopt._core.validation import check_scalar
 from numopt._typing import Array, Namespace
-from numopt.ot._cost import METRICS, Cost, DenseCost, PointCost
+from numopt.ot._cost import METRICS, Cost, DenseCost, PointCost, contiguous
 from numopt.ot._marginal import Marginal
 
 # Costs whose offsets exceed this part of their range lose digits in the exponents: take rows' and columns' minima out.
@@ -199,17 +199,7 @@ def _check_costs(a: Any, b: Any, C: Any) -> Array:
         raise ValueError(f"`C` must be a 2-D array of costs with at least one row and column, got {tuple(C.shape)}.")
     if xp.isdtype(C.dtype, "complex floating"):
         raise TypeError(f"`C` must be real, got dtype {C.dtype}.")
-    return contiguous(xp, C)
-
-
-def contiguous(xp: Namespace, C: Array) -> Array:
-    """Return C in row-major order, itself where it is so."""
-    flags = getattr(C, "flags", None)  # array-api-strict has none, and no other order
-    if flags is None or flags.c_contiguous:
-        return C
-    out = xp.empty(C.shape, dtype=C.dtype, device=C.device)
-    out[...] = C
-    return out
+    return contiguous(C)
 
 
 def _equal_mass(a: Array, b: Array, mass_tol: float, rho: tuple[float, float]) -> Array:
