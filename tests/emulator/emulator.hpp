@@ -3,13 +3,17 @@
 // Blocks run one after the other. The threads of a block are fibers (the default: fast, deterministic) or, with
 // NUMOPT_EMULATOR_THREADS, operating-system threads, which is what the sanitizers understand. A block whose threads
 // wait at different barriers, or end while others wait, is an error here, where a GPU would hang.
-// Not covered: atomics, textures, dynamic shared memory, CUB, cooperative groups, asynchronous copies.
+// A cooperative launch has one block, so that its grid barrier is a block barrier.
+// Not covered: atomics, textures, dynamic shared memory, CUB, asynchronous copies.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -40,7 +44,7 @@ inline Dim3 threadIdx;
 #endif
 inline Dim3 blockIdx, blockDim, gridDim;
 
-using std::exp, std::fabs, std::log1p;
+using std::exp, std::fabs, std::fma, std::fmax, std::fmin, std::log1p, std::log2, std::sqrt;
 
 namespace numopt_emulator {
 
@@ -149,7 +153,7 @@ struct Block {
     }
     Barrier all;
     std::vector<std::unique_ptr<Barrier>> warps;
-    std::vector<double> exchange;
+    std::vector<std::uint64_t> exchange;
 };
 
 inline Block* block = nullptr;
@@ -176,14 +180,57 @@ inline void block_sync() { numopt_emulator::wait(numopt_emulator::block->all); }
 
 template <typename T>
 inline T shuffle_xor(T value, int mask) {
-    static_assert(sizeof(T) <= sizeof(double));
+    static_assert(sizeof(T) <= sizeof(std::uint64_t));
     auto& own = *numopt_emulator::block;
     auto& warp = *own.warps[threadIdx.x / numopt_emulator::lanes];
-    own.exchange[threadIdx.x] = value;
+    std::memcpy(&own.exchange[threadIdx.x], &value, sizeof value);
     numopt_emulator::wait(warp);
-    const T other = static_cast<T>(own.exchange[threadIdx.x ^ static_cast<unsigned>(mask)]);
+    std::memcpy(&value, &own.exchange[threadIdx.x ^ static_cast<unsigned>(mask)], sizeof value);
     numopt_emulator::wait(warp);
-    return other;
+    return value;
 }
+
+inline unsigned ballot(bool predicate) {
+    auto& own = *numopt_emulator::block;
+    auto& warp = *own.warps[threadIdx.x / numopt_emulator::lanes];
+    own.exchange[threadIdx.x] = predicate;
+    numopt_emulator::wait(warp);
+    const unsigned first = threadIdx.x / numopt_emulator::lanes * numopt_emulator::lanes;
+    unsigned bits = 0;
+    for (unsigned lane = 0; lane < numopt_emulator::lanes; ++lane) {
+        bits |= static_cast<unsigned>(own.exchange[first + lane]) << lane;
+    }
+    numopt_emulator::wait(warp);
+    return bits;
+}
+
+inline bool any_lane(bool predicate) { return ballot(predicate) != 0; }
+
+inline int popcount(unsigned bits) { return std::popcount(bits); }
+
+inline void grid_sync(unsigned long long*, unsigned long long&) {
+    if (gridDim.x != 1) numopt_emulator::fail("a cooperative launch has one block here");
+    block_sync();
+}
+
+// A C++ compiler in its ISO mode contracts nothing.
+template <typename T>
+inline T add_rn(T x, T y) { return x + y; }
+template <typename T>
+inline T sub_rn(T x, T y) { return x - y; }
+template <typename T>
+inline T mul_rn(T x, T y) { return x * y; }
+template <typename T>
+inline T fma_rn(T x, T y, T z) { return std::fma(x, y, z); }
+template <typename T>
+inline T sqrt_rn(T x) { return std::sqrt(x); }
+
+inline unsigned high_word(double x) { return static_cast<unsigned>(std::bit_cast<std::uint64_t>(x) >> 32); }
+inline unsigned low_word(double x) { return static_cast<unsigned>(std::bit_cast<std::uint64_t>(x)); }
+inline double from_words(unsigned high, unsigned low) {
+    return std::bit_cast<double>(static_cast<std::uint64_t>(high) << 32 | low);
+}
+inline unsigned word(float x) { return std::bit_cast<unsigned>(x); }
+inline float from_word(unsigned bits) { return std::bit_cast<float>(bits); }
 
 }  // namespace numopt

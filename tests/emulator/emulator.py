@@ -1,8 +1,9 @@
 """Build a CUDA source as a C++ program and launch its kernels on host arrays."""
 
+import functools
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ def build(source: Path, instances: Sequence[str], mode: str, folder: Path) -> Pa
     )
     command = [
         os.environ.get("CXX", "g++"),
-        *("-std=c++20", "-g", "-Wall", "-Wextra", "-Werror", "-DNUMOPT_EMULATOR", f"-I{HERE}", f"-I{_build.FOLDER}"),
+        # `#pragma unroll` is CUDA's.
+        *("-std=c++20", "-g", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"),
+        *("-DNUMOPT_EMULATOR", f"-I{HERE}", f"-I{_build.FOLDER}"),
         *MODES[mode],
         *(str(main), "-o", str(program)),
     ]
@@ -53,7 +56,7 @@ def start(program: Path, name: str, grid: int, block: int, args: Sequence[Any]) 
 
     Raises `RuntimeError` with the program's messages when it fails, as it does on a sanitizer's finding.
     """
-    values = [np.asarray(np.int64(arg)) if isinstance(arg, int) else arg for arg in args]
+    values = [np.asarray(_build.scalar(arg)) if isinstance(arg, int | float) else arg for arg in args]
     file = program.with_suffix(".args")
     with file.open("wb") as stream:
         for value in values:
@@ -68,7 +71,7 @@ def start(program: Path, name: str, grid: int, block: int, args: Sequence[Any]) 
     offset = 0
     for arg, value in zip(args, values, strict=True):
         offset += 8
-        if not isinstance(arg, int):
+        if not isinstance(arg, int | float):
             arg[...] = np.frombuffer(content, value.dtype, value.size, offset).reshape(value.shape)
         offset += value.nbytes
 
@@ -82,12 +85,29 @@ class Emulator:
         self._folder = folder
         self._programs: dict[str, Path] = {}
 
+    def resident(self, source: str, kernel: str, template: Sequence[Any], block: int) -> int:
+        """Return 1: the emulator's grid barrier is that of its only block."""
+        return 1
+
     def __call__(
-        self, source: str, kernel: str, template: Sequence[Any], grid: int, block: int, args: Sequence[Any]
+        self,
+        source: str,
+        kernel: str,
+        template: Sequence[Any],
+        grid: int,
+        block: int,
+        args: Sequence[Any],
+        *,
+        cooperative: bool = False,
     ) -> None:
-        """Launch as `numopt.kernels._cuda._build.launch` does."""
+        """Launch as `numopt.kernels._cuda._build.launch` does; the grid barrier itself refuses a second block."""
         if source not in self._programs:
             self._programs[source] = build(_build.FOLDER / source, self._instances[source], self.mode, self._folder)
         name = _build.expression(kernel, template)
         threads = block if self.mode == "fibers" else min(block, _MOST_THREADS)
         start(self._programs[source], name, grid, threads, args)
+
+
+def call(emulator: Emulator, kernel: Callable[..., None], *args: Any, **options: Any) -> None:
+    """Run a caller of the package with its launches emulated."""
+    functools.partial(kernel, launch=emulator)(*args, **options)

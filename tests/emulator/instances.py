@@ -4,12 +4,19 @@ from pathlib import Path
 
 import numpy as np
 
-from numopt.kernels._cuda import _build
+from numopt.kernels._cuda import _build, gibbs
 
 SOURCES = sorted(path.name for path in _build.FOLDER.glob("*.cu"))
 
 _F8, _F4, _I4, _I8 = np.float64, np.float32, np.int32, np.int64
 _SHARED_F8, _SHARED_F4 = _build.capacity(1, _F8), _build.capacity(1, _F4)
+
+# Types of cost and potentials, and the costs read at once: 16 bytes where rows are aligned.
+_PAIRS = [(_F8, _F8), (_F4, _F4), (_F4, _F8)]
+_PAIRS_AND_WIDTHS = [(pair, width) for pair in _PAIRS for width in (1, 2 if pair[0] is _F8 else 4)]
+
+# Type, dimension, metric, rows per thread of the kernels for points.
+_POINTS = [(_F8, 3, 0, 2), (_F4, 2, 1, 2), (_F8, 1, 2, 2), (_F8, 5, 1, 1), (_F8, 16, 0, 1), (_F8, 0, 2, 1)]
 
 # Source -> C++ names. The first of a kernel is the one that the fully covered types use.
 INSTANCES: dict[str, list[str]] = {
@@ -31,6 +38,57 @@ INSTANCES: dict[str, list[str]] = {
         *(_build.expression("gram_merge", t) for t in [(_F8,), (_F4,)]),
     ],
     "logistic.cu": [_build.expression("logistic_terms", t) for t in [(_F8,), (_F4,)]],
+    "merge.cu": [
+        *(_build.expression("merge_sums", t) for t in [(_F8, _F8), (_F4, _F4), (_I4, _I8)]),
+        *(_build.expression("merge_log_sums", t) for t in [(_F8,), (_F4,)]),
+    ],
+    "gibbs.cu": [
+        *(
+            _build.expression("gibbs_tiles", (*pair, width, gibbs._COLUMNS, gibbs._ROWS, store))
+            for pair, width in _PAIRS_AND_WIDTHS
+            for store in (False, True)
+        ),
+        *(
+            _build.expression(kernel, (*pair, width, gibbs._LSE_COLUMNS, gibbs._LSE_ROWS))
+            for kernel in ("gibbs_lse_rows", "gibbs_lse_columns")
+            for pair, width in _PAIRS_AND_WIDTHS
+        ),
+        *(
+            _build.expression("gibbs_count", (*pair, width, gibbs._COLUMNS, gibbs._ROWS))
+            for pair, width in _PAIRS_AND_WIDTHS
+        ),
+        *(_build.expression("gibbs_fill", (*pair, gibbs._FILL_COLUMNS, gibbs._FILL_ROWS)) for pair in _PAIRS),
+        *(_build.expression("gibbs_fill_columns", (*pair, gibbs._FILL_DEPTH)) for pair in _PAIRS),
+    ],
+    "scaling.cu": [
+        *(
+            _build.expression("scaling_sweep", (real, *pair, block))
+            # A small block, too, which the sanitizers can run.
+            for block, pairs in [
+                (gibbs._SWEEP_BLOCK, gibbs._SWEEP_COLUMNS_DEPTH),
+                (64, gibbs._SWEEP_COLUMNS_DEPTH[:3]),
+            ]
+            for real in (_F8, _F4)
+            for pair in pairs
+        ),
+        *(
+            _build.expression(kernel, (real,))
+            for kernel in ("scaling_rows", "scaling_columns", "scaling_merge")
+            for real in (_F8, _F4)
+        ),
+    ],
+    "bipartite.cu": [
+        _build.expression(kernel, (real,))
+        for kernel in ("schur_columns", "schur_rows", "schur_pcg")
+        for real in (_F8, _F4)
+    ],
+    "point_gibbs.cu": [
+        *(_build.expression("point_sums", (*shape, value)) for shape in _POINTS for value in (False, True)),
+        *(_build.expression(kernel, shape) for kernel in ("point_lse", "point_count") for shape in _POINTS),
+        *(_build.expression("point_count", (*shape[:3], 1)) for shape in _POINTS if shape[3] != 1),
+        *(_build.expression("point_fill", (*shape[:3], 1)) for shape in _POINTS),
+        *(_build.expression("point_apply", (*shape, columns)) for shape in _POINTS[:2] for columns in (1, 2, 4, 8)),
+    ],
 }
 
 

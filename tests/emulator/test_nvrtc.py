@@ -24,6 +24,27 @@ REGISTERS = {
     "gram_accumulate": Registers(budget=56, measured=48),
     "gram_merge": Registers(budget=40, measured=32),
     "logistic_terms": Registers(budget=48, measured=42),
+    "merge_sums": Registers(budget=40, measured=32),
+    "merge_log_sums": Registers(budget=56, measured=48),
+    "gibbs_tiles": Registers(budget=128, measured=124),
+    "gibbs_lse_rows": Registers(budget=104, measured=94),
+    "gibbs_lse_columns": Registers(budget=104, measured=96),
+    "gibbs_count": Registers(budget=120, measured=108),
+    "gibbs_fill": Registers(budget=96, measured=88),
+    "gibbs_fill_columns": Registers(budget=72, measured=64),
+    "scaling_sweep": Registers(budget=128, measured=128),
+    "scaling_rows": Registers(budget=64, measured=56),
+    "scaling_columns": Registers(budget=48, measured=40),
+    "scaling_merge": Registers(budget=40, measured=32),
+    "schur_columns": Registers(budget=48, measured=40),
+    "schur_rows": Registers(budget=48, measured=40),
+    "schur_pcg": Registers(budget=64, measured=64),
+    # The most is taken in 16 dimensions, where a point alone is 32 registers.
+    "point_sums": Registers(budget=176, measured=160),
+    "point_lse": Registers(budget=176, measured=160),
+    "point_count": Registers(budget=176, measured=162),
+    "point_fill": Registers(budget=176, measured=164),
+    "point_apply": Registers(budget=144, measured=136),
 }
 
 SHARED_LIMIT = 48 * 1024

@@ -1,12 +1,5 @@
-"""The CUDA sources, run as C++ on the CPU through the callers that run them on a GPU, against NumPy.
+"""The CUDA sources, run as C++ on the CPU through the callers that run them on a GPU, against NumPy."""
 
-With NUMOPT_SANITIZE set these run on operating-system threads under the address and undefined-behaviour sanitizers
-and under the thread sanitizer instead of on fibers.
-"""
-
-import functools
-import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,23 +7,11 @@ import pytest
 
 from numopt.kernels import bind
 from numopt.kernels._cuda import gram, kaczmarz, logistic
-from tests.emulator.emulator import Emulator
-from tests.emulator.instances import INSTANCES
+from tests.emulator.emulator import Emulator, call
 from tests.kernels import cases
 from tests.kernels.test_gram import oracle as gram_oracle
 from tests.kernels.test_kaczmarz import conditioned
 from tests.kernels.test_logistic import oracle as logistic_oracle
-
-MODES = ["address", "thread"] if os.environ.get("NUMOPT_SANITIZE") else ["fibers"]
-
-
-@pytest.fixture(scope="module", params=MODES)
-def emulator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Emulator:
-    return Emulator(INSTANCES, request.param, tmp_path_factory.mktemp("emulator"))
-
-
-def call(emulator: Emulator, kernel: Callable[..., None], *args: Any) -> None:
-    functools.partial(kernel, launch=emulator)(*args)
 
 
 # 6100 does not fit in shared memory.
