@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from numopt.bench import _machine, _tables, cases, peers
+from numopt.bench import _machine, _tables, cases, families, peers
 from numopt.bench._records import Record, read_all
+from numopt.bench._report import group
 from numopt.bench._runner import record_runs
 
 CHECKOUT_RESULTS = Path("bench/results")
@@ -43,14 +44,16 @@ def listing() -> str:
 
 
 def solver_listing() -> str:
-    """Solvers with the version of what they need."""
-    lines = ["Solvers:"]
-    for name in peers.names():
-        solver = peers.get(name)
-        lacking = solver.missing()
-        distribution = solver.distribution
-        found = f"{distribution} {_machine.version(distribution)}" if distribution else ""
-        lines.append(f"  {name:20} {f'not installed (needs {lacking})' if lacking else found}".rstrip())
+    """Solvers of each family of problems, with the version of what they need."""
+    lines = []
+    for family in families.names():
+        lines.append(f"Solvers, {family}:")
+        for name in peers.names(family):
+            solver = peers.get(name, family)
+            lacking = solver.missing()
+            distribution = solver.distribution
+            found = f"{distribution} {_machine.version(distribution)}" if distribution else ""
+            lines.append(f"  {name:20} {f'not installed (needs {lacking})' if lacking else found}".rstrip())
     return "\n".join(lines)
 
 
@@ -80,8 +83,9 @@ def bench(parsed: argparse.Namespace) -> int:
     )
     _finish_progress()
     print(f"Done in {time.perf_counter() - start:.0f} s.\n")
-    for table in _tables.all_of(records):
-        print(_tables.as_text(table), end="\n\n")
+    for members in group(records).values():
+        for table in families.tables(members):
+            print(_tables.as_text(table), end="\n\n")
     page = parsed.report or (Path("report.html") if case.name == "quick" else None)
     if page is not None:
         _write_page(records, page)
@@ -112,7 +116,7 @@ def report(parsed: argparse.Namespace) -> int:
 
 def _write_profile(records: list[Record], path: Path) -> None:
     """The README's picture: times on the equality-constrained CUTEst sets, of the solvers with the same callbacks."""
-    from numopt.bench._plots import performance
+    from numopt.bench.families.equality._plots import performance
 
     chosen = [
         record
@@ -135,7 +139,7 @@ def _write_page(records: list[Record], path: Path) -> None:
 
 def _show_progress(record: Record, done: int, total: int) -> None:
     seconds: Any = record.get("seconds")
-    outcome = record["status"] if record["status"] != "ok" else f"KKT {_tables.residual(record.get('kkt'))}"
+    outcome = record["status"] if record["status"] != "ok" else families.of(record).progress(record)
     seed = "" if record.get("seed") is None else f" seed {record['seed']}"
     line = f"[{done}/{total}] {record['problem']}{seed} {record['solver']}: {outcome}, {_tables.duration(seconds)}"
     if sys.stdout.isatty():

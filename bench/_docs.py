@@ -4,9 +4,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from numopt.bench import _tables
+from numopt.bench import _tables, families
 from numopt.bench._records import Record, read
-from numopt.bench._report import group, headline, title_of
+from numopt.bench._report import group
 
 FOLDER = "_tables"
 INDEX = "index.rst"
@@ -66,10 +66,9 @@ def _devices(records: Sequence[Record]) -> str:
 
 def _page(path: Path) -> str:
     parts = []
-    for key, records in group(read(path)).items():
-        title = title_of(key)
+    for title, records in group(read(path)).items():
         there = _tables.counted(records)
-        summed = headline(there) if there else "Nothing here could be run."
+        summed = families.of(there[0]).headline(there) if there else "Nothing here could be run."
         hardware = records[0]["hardware"]
         threads = sorted({record["threads"] for record in records})
         dates = sorted(record["date"][:10] for record in records)
@@ -79,5 +78,5 @@ def _page(path: Path) -> str:
             f"recorded {dates[-1]}" + (f" at {', '.join(commits)}" if commits else "") + "."
         )
         parts.append(f"{title}\n{'^' * len(title)}\n\n{summed} {place}\n")
-        parts += [_tables.as_rst(table) for table in _tables.all_of(records)]
+        parts += [_tables.as_rst(table) for table in families.tables(records)]
     return "\n".join(parts)

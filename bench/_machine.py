@@ -60,6 +60,13 @@ def gpu() -> str:
     return name
 
 
+def synchronize() -> None:
+    """Wait until the current CUDA device has done all that was asked of it, by whichever library."""
+    import cupy
+
+    cupy.cuda.runtime.deviceSynchronize()
+
+
 def _cpu_model() -> str:
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")

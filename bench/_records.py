@@ -26,6 +26,11 @@ def same_versions(record: Mapping[str, Any], versions: Mapping[str, str]) -> boo
     return all(then.get(name, version) == version for name, version in versions.items())
 
 
+def digits(value: float, count: int = 5) -> float:
+    """Significant digits that are worth their bytes in a results file."""
+    return float(f"{value:.{count}g}")
+
+
 def dumps(record: Mapping[str, Any]) -> str:
     """One line of strict JSON: numbers that are not finite become null."""
     return json.dumps(_plain(record), allow_nan=False, separators=(",", ":"))

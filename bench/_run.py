@@ -4,23 +4,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-TOLERANCES = ("1e-4", "1e-6", "1e-8")
-"""Levels of the recomputed KKT norm at which a run counts as solved."""
-
 
 @dataclass(frozen=True)
 class Run:
     """One solver on one problem, once (or `repeats` times in a row, for the clock).
 
-    `problem` is the label in tables, `spec` what the case's `setup` needs to build the problem, `options` what the
-    solver adapter gets on top of its own best settings.
+    `family` is the kind of problem, `problem` the label in tables, `level` the accuracy that is asked of the solver
+    (where a case has several), `spec` what the case's `setup` needs to build the problem, `options` what the solver
+    adapter gets on top of its own best settings.
     """
 
     case: str
     problem: str
     solver: str
+    family: str = "equality"
     suite: str | None = None
     mode: str = "practical"
+    level: str | None = None
     seed: int | None = None
     draw: int | None = None
     labels: str | None = None
@@ -45,6 +45,7 @@ KEY_FIELDS = (
     "problem",
     "solver",
     "mode",
+    "level",
     "seed",
     "draw",
     "labels",

@@ -27,6 +27,7 @@ PRELOAD = (
     "scipy.sparse.linalg",
     "numba",
     "numopt.constrained",
+    "numopt.ot",
     "numopt.problems",
     "sklearn.datasets",
     "numopt.bench._worker",
@@ -157,7 +158,7 @@ class Runner:
 
     def _complete(self, active: _Active, record: Record) -> Record:
         """Put identity, result and circumstances into one line."""
-        distribution = peers.get(active.run.solver).distribution
+        distribution = peers.get(active.run.solver, active.run.family).distribution
         return {
             **_worker.identity(active.run),
             **record,
@@ -207,7 +208,7 @@ def pending(runs: Sequence[Run], records: Sequence[Record]) -> list[Run]:
     left = []
     for run in runs:
         record = done.get(run.key())
-        distribution = peers.get(run.solver).distribution
+        distribution = peers.get(run.solver, run.family).distribution
         current = _machine.versions([distribution] if distribution else [])
         if record is None or record["status"] in RETRIED or not same_versions(record, current):
             left.append(run)

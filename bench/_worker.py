@@ -8,14 +8,15 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from multiprocessing.connection import Connection
 from typing import Any
 
-from numopt.bench import _machine, cases, peers
+from numopt.bench import _machine, cases, families, peers
+from numopt.bench._records import digits
 from numopt.bench._run import Run
-from numopt.bench._trace import Trace
 from numopt.bench.cases import Case
-from numopt.problems import Problem
+from numopt.bench.peers import Solver
 
 PHASE_LOAD, PHASE_RUN, PHASE_JUDGE, DONE = "load", "run", "judge", "done"
 """What the worker tells the runner; each message starts the time limit of what follows."""
@@ -46,7 +47,7 @@ def main(connection: Connection, run: Run) -> None:
 
 
 def _perform(connection: Connection, run: Run) -> dict[str, Any]:
-    case, solver = cases.get(run.case), peers.get(run.solver)
+    case, solver = cases.get(run.case), peers.get(run.solver, run.family)
     lacking = solver.missing()
     if lacking is not None:
         return {"status": "not installed", "message": f"{run.solver} needs the package {lacking}."}
@@ -56,14 +57,12 @@ def _perform(connection: Connection, run: Run) -> dict[str, Any]:
     except UNAVAILABLE as error:
         return {"status": "not available", "message": _text(error)}
     loaded = {
-        "n": problem.n,
-        "m": problem.m,
-        "source": _machine.without_paths(problem.source),
-        "kkt0": cases.initial_kkt(problem),
-        "load_seconds": _digits(time.perf_counter() - start),
+        **families.get(run.family).describe(problem),
+        "load_seconds": digits(time.perf_counter() - start),
         "forced": _machine.forced(),
         **({"gpu": _machine.gpu()} if run.device == "gpu" else {}),
     }
+    loaded["source"] = _machine.without_paths(loaded["source"])
     # What is known about the problem must survive a solver that is killed or fails.
     connection.send((PHASE_LOAD, loaded))
     try:
@@ -76,8 +75,8 @@ def _perform(connection: Connection, run: Run) -> dict[str, Any]:
         return {**loaded, "status": "error", "message": _text(error)}
 
 
-def _solve(connection: Connection, run: Run, case: Case, problem: Problem, solver: peers.Solver) -> dict[str, Any]:
-    settings = case.settings(run)
+def _solve(connection: Connection, run: Run, case: Case, problem: Any, solver: Solver[Any, Any]) -> dict[str, Any]:
+    family, settings = families.get(run.family), case.settings(run)
     placed = case.place(run, problem)
     start = time.perf_counter()
     case.warm_up(run, placed, solver)
@@ -85,43 +84,47 @@ def _solve(connection: Connection, run: Run, case: Case, problem: Problem, solve
     if run.warm:
         connection.send((PHASE_RUN, {}))
         solver.set_problem(placed, settings)
-        start = time.perf_counter()
-        case.run(solver)
-        first = time.perf_counter() - start
+        first, _ = _time(run, case, solver)
     times: list[float] = []
     cpu: list[float] = []
-    trace = Trace(placed) if run.trace and placed is problem and Trace.suits(problem) else None
+    watch = family.watch(placed) if run.trace and placed is problem else None
     for repetition in range(run.repeats):
         solver.set_problem(placed, settings)
-        placed.reset_counters()
+        family.reset(placed)
         gc.collect()
         connection.send((PHASE_RUN, {}))
-        if trace is not None and repetition == 0:
-            with trace:
-                _time(case, solver, times, cpu)
-        else:
-            _time(case, solver, times, cpu)
+        with watch if watch is not None and repetition == 0 else nullcontext():
+            seconds, used = _time(run, case, solver)
+        times.append(seconds)
+        cpu.append(used)
         if times[-1] > ENOUGH * run.time_limit:
             break
     connection.send((PHASE_JUDGE, {}))
     record = {
         "status": "ok",
-        **case.result(problem, solver, placed.counters),
-        "seconds": _digits(statistics.median(times)),
-        "all_seconds": [_digits(value) for value in times],
-        "cpu_seconds": _digits(statistics.median(cpu)),
-        "first_seconds": _digits(first),
+        **case.result(run, problem, solver, placed),
+        "seconds": digits(statistics.median(times)),
+        "all_seconds": [digits(value) for value in times],
+        "cpu_seconds": digits(statistics.median(cpu)),
+        "first_seconds": digits(first),
     }
-    if trace is not None:
-        record["trace"] = [(k, _digits(f, 12), *map(_digits, rest)) for k, f, *rest in trace.rows()]
+    if watch is not None:
+        record["trace"] = watch.rows()
     return record
 
 
-def _time(case: Case, solver: peers.Solver, times: list[float], cpu: list[float]) -> None:
+def _time(run: Run, case: Case, solver: Solver[Any, Any]) -> tuple[float, float]:
+    """Seconds and seconds of the processor of one solve; on a GPU until the device has nothing left to do."""
+    wait = _machine.synchronize if run.device == "gpu" else _nothing
+    wait()
     used, start = time.process_time(), time.perf_counter()
     case.run(solver)
-    times.append(time.perf_counter() - start)
-    cpu.append(time.process_time() - used)
+    wait()
+    return time.perf_counter() - start, time.process_time() - used
+
+
+def _nothing() -> None:
+    return
 
 
 def _leave_with_the_runner(connection: Connection) -> None:
@@ -158,11 +161,6 @@ def _peak_memory() -> float:
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
-def _digits(value: float, count: int = 5) -> float:
-    """Significant digits that are worth their bytes in a results file."""
-    return float(f"{value:.{count}g}")
-
-
 def _text(error: BaseException) -> str:
     return _machine.without_paths(f"{type(error).__name__}: {error}")[:500]
 
@@ -174,7 +172,9 @@ def identity(run: Run) -> Mapping[str, Any]:
         "suite": run.suite,
         "problem": run.problem,
         "solver": run.solver,
+        "family": run.family,
         "mode": run.mode,
+        "level": run.level,
         "seed": run.seed,
         "draw": run.draw,
         "labels": run.labels,

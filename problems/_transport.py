@@ -29,7 +29,7 @@ class TransportProblem:
     reg : float
         Entropic weight, in the unit of the cost.
     C : array of shape (n, m), optional
-        The costs; None when they follow from the points `X` and `Y`.
+        The costs; None when they are to be worked out from the points `X` and `Y`.
     X, Y : array of shape (n, d) and (m, d), optional
         Points between which `metric` gives the cost.
     metric : {'sqeuclidean', 'cityblock'}, default 'sqeuclidean'
@@ -72,8 +72,8 @@ class TransportProblem:
         """Normal points against shifted normal points, squared distances.
 
         With ``X = normal((n, d))``, ``Y = normal((n, d)) + 1``; uniform weights, or with `dirichlet` both drawn from
-        the flat Dirichlet distribution by a fresh generator of the same seed. ``dense=False`` gives the points, scaled
-        so that the largest cost is 1, instead of the costs.
+        the flat Dirichlet distribution by a fresh generator of the same seed. ``dense=False`` leaves the cost matrix
+        out and has the points alone, which are scaled so that the largest cost is 1.
         """
         rng = np.random.default_rng(seed)
         X, Y = rng.normal(size=(n, d)), rng.normal(size=(n, d)) + 1.0
@@ -81,11 +81,11 @@ class TransportProblem:
         if dirichlet:
             rng = np.random.default_rng(seed)
             a, b = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(n))
-        name = f"{'dir' if dirichlet else 'pts'}-{n}"
-        if dense:
-            return cls(a, b, reg, C=_scaled(_costs(X, Y, "sqeuclidean")), name=name)
-        unit = 1.0 / np.sqrt(_largest_square(X, Y))
-        return cls(a, b, reg, X=X * unit, Y=Y * unit, name=f"cloud{d}d-{n}")
+        C = _costs(X, Y, "sqeuclidean") if dense else None
+        unit = 1.0 / np.sqrt(_largest_square(X, Y) if C is None else C.max())
+        C = None if C is None else _scaled(C)
+        name = f"{'dir' if dirichlet else 'pts' if dense else 'cloud'}-{n}"
+        return cls(a, b, reg, C=C, X=X * unit, Y=Y * unit, name=name)
 
     @classmethod
     def uniform(cls, n: int, *, reg: float, seed: int = 0) -> Self:
@@ -147,6 +147,20 @@ class TransportProblem:
         unit = 1.0 / np.sqrt(_largest_square(X, Y))
         name, source = f"{first}-{second}", "meshes"
         return cls(_uniform(len(X)), _uniform(len(Y)), reg, X=X * unit, Y=Y * unit, name=name, source=source)
+
+    @classmethod
+    def colours(cls, n: int, *, reg: float, seed: int = 0) -> Self:
+        """The colours of `n` pixels each of the two photographs that scikit-learn ships, squared RGB distances.
+
+        Needs Pillow, as scikit-learn's `load_sample_image` does.
+        """
+        from sklearn.datasets import load_sample_image
+
+        rng = np.random.default_rng(seed)
+        pixels = (load_sample_image(name).reshape(-1, 3) / 255.0 for name in ("flower.jpg", "china.jpg"))
+        X, Y = (values[rng.choice(len(values), n, replace=False)] for values in pixels)
+        C = _scaled(_costs(X, Y, "sqeuclidean"))
+        return cls(_uniform(n), _uniform(n), reg, C=C, name=f"colours-{n}", source="scikit-learn's sample images")
 
     def cost_rows(self, start: int, stop: int) -> Array:
         """Rows `start` to `stop` of the costs, on the host, whether or not the whole matrix is stored."""

@@ -2,15 +2,17 @@
 
 import importlib
 
-from numopt.bench.cases._base import Case, Options, Tiny, initial_kkt
+from numopt.bench.cases._base import Case, Options
 
-__all__ = ["Case", "Options", "Tiny", "get", "initial_kkt", "names"]
+__all__ = ["Case", "Options", "get", "names"]
 
 _MODULES = {
     "quick": "_quick",
     "cutest": "_cutest",
     "libsvm-constrained": "_libsvm_constrained",
     "pde": "_pde",
+    "ot": "_transport",
+    "ot-paper": "_transport_paper",
 }
 
 

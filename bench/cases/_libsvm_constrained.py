@@ -82,9 +82,6 @@ class LibsvmConstrained(Case):
         regression: Problem = ConstrainedLogisticRegression.from_dataset(run.problem, draw=run.draw, labels=labels)
         return regression
 
-    def place(self, run: Run, problem: Problem) -> Problem:
-        return problem.to_gpu() if run.device == "gpu" else problem  # type: ignore[attr-defined]
-
 
 def _draws(solver: str, problem: str) -> tuple[int, ...]:
     if solver == "numopt-gv" and problem in SLOW_GAUSSIAN:

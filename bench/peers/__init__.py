@@ -1,54 +1,95 @@
 """Solver adapters: numopt's own methods and the peers, each with its best settings and the same stopping accuracy.
 
-The registry is a table of names; the module of an adapter (and with it the peer's library) is imported on use.
+The registry is a table of names for each family of problems; the module of an adapter (and with it the peer's library)
+is imported on use.
 """
 
 import importlib
 from collections.abc import Sequence
+from typing import Any
 
-from numopt.bench.peers._base import Outcome, Settings, Solver, UnsuitableProblemError
+from numopt.bench.peers._base import (
+    Coupling,
+    Outcome,
+    Point,
+    PointSolver,
+    Settings,
+    Solver,
+    TransportSolver,
+    UnsuitableProblemError,
+)
 
 __all__ = [
     "ALL_PEERS",
     "CASADI",
     "NUMOPT",
+    "Coupling",
     "Outcome",
+    "Point",
+    "PointSolver",
     "Settings",
     "Solver",
+    "TransportSolver",
     "UnsuitableProblemError",
+    "check",
     "expand",
     "get",
+    "group",
     "names",
 ]
 
-_MODULES = {
-    "numopt": "_numopt",
-    "numopt-rk": "_numopt",
-    "numopt-gv": "_numopt",
-    "numopt-l1": "_numopt",
-    "numopt-l1-adaptive": "_numopt",
-    "slsqp": "_scipy",
-    "trust-constr": "_scipy",
-    "ipopt": "_ipopt",
-    "uno-filtersqp": "_uno",
-    "uno-ipopt": "_uno",
-    "casadi-ipopt": "_casadi",
-    "casadi-fatrop": "_casadi",
-    "casadi-sqpmethod": "_casadi",
-    "casadi-alpaqa": "_casadi",
+_MODULES: dict[str, dict[str, str]] = {
+    "equality": {
+        "numopt": "_numopt",
+        "numopt-rk": "_numopt",
+        "numopt-gv": "_numopt",
+        "numopt-l1": "_numopt",
+        "numopt-l1-adaptive": "_numopt",
+        "slsqp": "_scipy",
+        "trust-constr": "_scipy",
+        "ipopt": "_ipopt",
+        "uno-filtersqp": "_uno",
+        "uno-ipopt": "_uno",
+        "casadi-ipopt": "_casadi",
+        "casadi-fatrop": "_casadi",
+        "casadi-sqpmethod": "_casadi",
+        "casadi-alpaqa": "_casadi",
+    },
+    "transport": {
+        "numopt": "_numopt_ot",
+        "numopt-no-anneal": "_numopt_ot",
+        "numopt-no-warmup": "_numopt_ot",
+        "pot-sinkhorn": "_pot",
+        "pot-sinkhorn-log": "_pot",
+        "pot-emd": "_pot",
+        "regot-ssns": "_regot",
+        "regot-splr": "_regot",
+        "mdot-tnt": "_mdot",
+        "ott": "_ott",
+        "geomloss": "_geomloss",
+    },
 }
 
-NUMOPT = tuple(name for name, module in _MODULES.items() if module == "_numopt")
-CASADI = tuple(name for name, module in _MODULES.items() if module == "_casadi")
-ALL_PEERS = tuple(name for name in _MODULES if name not in NUMOPT and name not in CASADI)
+NUMOPT = tuple(name for name, module in _MODULES["equality"].items() if module == "_numopt")
+CASADI = tuple(name for name, module in _MODULES["equality"].items() if module == "_casadi")
+ALL_PEERS = tuple(name for name in _MODULES["equality"] if name not in NUMOPT and name not in CASADI)
 
 
-def names() -> list[str]:
-    """All solver names, numopt's first."""
-    return list(_MODULES)
+def names(family: str = "equality") -> list[str]:
+    """All solvers of a family, numopt's first."""
+    return list(_MODULES.get(family, ()))
 
 
-def get(name: str) -> Solver:
+def group(word: str, family: str = "equality") -> tuple[str, ...] | None:
+    """Members of the groups ``peers``, ``all`` (those and numopt's default method) and ``casadi``, None if no group."""
+    peers = ALL_PEERS if family == "equality" else tuple(s for s in names(family) if not s.startswith("numopt"))
+    groups = {"peers": peers, "all": ("numopt", *peers)}
+    if family == "equality":
+        groups["casadi"] = CASADI
+    return groups.get(word)
+
+
+def get(name: str, family: str = "equality") -> Solver[Any, Any]:
     """A fresh adapter; ``module:ATTRIBUTE`` names one of your own (a subclass of `Solver`).
 
     Raises
@@ -58,19 +99,28 @@ def get(name: str) -> Solver:
     """
     if ":" in name:
         module, attribute = name.split(":", 1)
-        own: Solver = getattr(importlib.import_module(module), attribute)()
+        own: Solver[Any, Any] = getattr(importlib.import_module(module), attribute)()
         return own
-    if name not in _MODULES:
-        raise ValueError(f"`solver` must be one of {', '.join(_MODULES)}; got {name!r}.")
-    solver: Solver = importlib.import_module(f"numopt.bench.peers.{_MODULES[name]}").SOLVERS[name]()
+    modules = _MODULES.get(family, {})
+    if name not in modules:
+        raise ValueError(f"`solver` must be one of {', '.join(modules)}; got {name!r}.")
+    solver: Solver[Any, Any] = importlib.import_module(f"numopt.bench.peers.{modules[name]}").SOLVERS[name]()
     return solver
 
 
-def expand(requested: Sequence[str]) -> list[str]:
+def expand(requested: Sequence[str], family: str = "equality") -> list[str]:
     """Resolve the group names ``peers``, ``casadi`` and ``all`` and check the rest."""
-    groups = {"peers": ALL_PEERS, "casadi": CASADI, "all": ("numopt", *ALL_PEERS)}
-    resolved = [name for word in requested for name in groups.get(word, (word,))]
-    for name in resolved:
-        if name not in _MODULES and ":" not in name:
-            raise ValueError(f"`solver` must be one of {', '.join([*_MODULES, *groups])}; got {name!r}.")
-    return list(dict.fromkeys(resolved))
+    check(requested, family)
+    return list(dict.fromkeys(name for word in requested for name in group(word, family) or (word,)))
+
+
+def check(requested: Sequence[str], *families: str) -> None:
+    """Refuse words that name neither a solver nor a group of one of the families."""
+    known = list(dict.fromkeys(name for family in families for name in (*names(family), *_groups(family))))
+    for word in requested:
+        if word not in known and ":" not in word:
+            raise ValueError(f"`solver` must be one of {', '.join(known)}; got {word!r}.")
+
+
+def _groups(family: str) -> list[str]:
+    return [word for word in ("peers", "casadi", "all") if group(word, family) is not None]

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from numopt.bench.peers._base import Outcome, Settings, Solver, UnsuitableProblemError, own_limit
+from numopt.bench.peers._base import Point, PointSolver, Settings, UnsuitableProblemError, own_limit
 from numopt.problems import Problem
 
 _QUIET = {"print_iter": False, "print_header": False, "print_info": False, "print_time": False}
 
 
-class _Casadi(Solver):
+class _Casadi(PointSolver):
     module = "casadi"
     distribution = "casadi"
     plugin: ClassVar[str]
@@ -40,10 +40,10 @@ class _Casadi(Solver):
     def run(self) -> None:
         self._result = self._solver(**self._start)
 
-    def get_result(self) -> Outcome:
+    def get_result(self) -> Point:
         stats = self._solver.stats()
         outcome = str(stats.get("return_status", "success" if stats["success"] else "failure"))
-        return Outcome(
+        return Point(
             x=np.array(self._result["x"]).ravel(),
             lam=np.array(self._result["lam_g"]).ravel(),
             success=bool(stats["success"]),

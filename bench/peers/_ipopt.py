@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from numopt.bench.peers._base import Outcome, Settings, Solver, own_limit
+from numopt.bench.peers._base import Point, PointSolver, Settings, own_limit
 from numopt.problems import Problem
 
 OPTIONS: dict[str, Any] = {"tol": 1e-9, "acceptable_iter": 0, "print_level": 0, "sb": "yes"}
 
 
-class Ipopt(Solver):
+class Ipopt(PointSolver):
     """Interior points; with equality constraints alone a filter line-search Newton method."""
 
     name = "ipopt"
@@ -32,9 +32,9 @@ class Ipopt(Solver):
     def run(self) -> None:
         self._x, self._info = self._solver.solve(self._x0)
 
-    def get_result(self) -> Outcome:
+    def get_result(self) -> Point:
         message = self._info["status_msg"]
-        return Outcome(
+        return Point(
             x=np.asarray(self._x, dtype=np.float64),
             lam=np.asarray(self._info["mult_g"], dtype=np.float64),
             success=self._info["status"] == 0,

@@ -5,13 +5,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from numopt.bench.peers._base import Outcome, Settings, Solver, own_limit
+from numopt.bench.peers._base import Point, PointSolver, Settings, own_limit
 from numopt.problems import Problem
 
 PAPER = {"accuracy": "paper", "tol": 1e-4, "maxiter": 10_000}
 
 
-class Numopt(Solver):
+class Numopt(PointSolver):
     """`sketched_newton` as a user calls it."""
 
     name = "numopt"
@@ -35,9 +35,9 @@ class Numopt(Solver):
 
         self._result = sketched_newton(**self._call)
 
-    def get_result(self) -> Outcome:
+    def get_result(self) -> Point:
         result = self._result
-        return Outcome(
+        return Point(
             x=_host(result.x),
             lam=_host(result.lam),
             success=bool(result.success),

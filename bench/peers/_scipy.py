@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.optimize
 
-from numopt.bench.peers._base import Outcome, Settings, Solver, own_limit
+from numopt.bench.peers._base import Point, PointSolver, Settings, own_limit
 from numopt.problems import Problem
 
 
-class _Minimize(Solver):
+class _Minimize(PointSolver):
     """A method of `scipy.optimize.minimize`; the time limit comes in through the callback."""
 
     distribution = "scipy"
@@ -40,9 +40,9 @@ class _Minimize(Solver):
     def _multipliers(self) -> Any:
         return None
 
-    def get_result(self) -> Outcome:
+    def get_result(self) -> Point:
         result = self._result
-        return Outcome(
+        return Point(
             x=np.asarray(result.x, dtype=np.float64),
             lam=self._multipliers(),
             success=bool(result.success),

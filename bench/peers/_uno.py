@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from numopt.bench.peers._base import Outcome, Settings, Solver, own_limit
+from numopt.bench.peers._base import Point, PointSolver, Settings, own_limit
 from numopt.problems import Problem
 
 
-class _Uno(Solver):
+class _Uno(PointSolver):
     module = "unopy"
     distribution = "unopy"
     preset: str
@@ -32,13 +32,13 @@ class _Uno(Solver):
     def run(self) -> None:
         self._result = self._solver.optimize(self._model)
 
-    def get_result(self) -> Outcome:
+    def get_result(self) -> Point:
         result = self._result
         status, point = result.optimization_status, result.solution_status
         # unopy's enumerations print as Type.NAME
         outcome = str(status).rsplit(".", 1)[-1]
         found = str(point).rsplit(".", 1)[-1]
-        return Outcome(
+        return Point(
             x=np.asarray(result.primal_solution, dtype=np.float64),
             lam=np.asarray(result.constraint_dual_solution, dtype=np.float64),
             success=outcome == "SUCCESS" and found == "FEASIBLE_KKT_POINT",

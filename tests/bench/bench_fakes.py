@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from numopt.bench._run import Run
-from numopt.bench.cases import Case, Options, Tiny
-from numopt.bench.peers import Outcome, Settings, Solver
+from numopt.bench.cases import Case, Options
+from numopt.bench.families.equality import Tiny
+from numopt.bench.peers import Point, PointSolver, Settings
 from numopt.problems import Problem
 
 
-class Newton(Solver):
+class Newton(PointSolver):
     """Newton's method on the KKT system of the given problem."""
 
     name = "newton"
@@ -37,8 +38,8 @@ class Newton(Solver):
             x, lam = x + step[: problem.n], lam + step[problem.n :]
         self._x, self._lam = x, self.sign * lam
 
-    def get_result(self) -> Outcome:
-        return Outcome(self._x, self._lam, True, "ok", "done", nit=self._nit)
+    def get_result(self) -> Point:
+        return Point(x=self._x, lam=self._lam, success=True, outcome="ok", message="done", nit=self._nit)
 
 
 class WrongSign(Newton):

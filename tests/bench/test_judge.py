@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from numopt.bench._judge import judge
-from numopt.bench.cases import Tiny
+from numopt.bench.families.equality import Tiny
+from numopt.bench.families.equality._judge import judge
 
 
 def solution() -> tuple[np.ndarray, np.ndarray]:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from numopt.bench import peers
-from numopt.bench._judge import judge
-from numopt.bench.cases import Tiny
+from numopt.bench.families.equality import Tiny
+from numopt.bench.families.equality._judge import judge
 
 EXACT = [name for name in peers.names() if name not in ("casadi-alpaqa",)]
 
 
-def solve(name: str, settings: peers.Settings) -> tuple[peers.Outcome, Tiny]:
+def solve(name: str, settings: peers.Settings) -> tuple[peers.Point, Tiny]:
     solver, problem = peers.get(name), Tiny()
     lacking = solver.missing()
     if lacking is not None:

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numopt.bench._judge import DENSE_ENTRIES, judge
+from numopt.bench._records import digits
+from numopt.bench.families._base import Watch
+from numopt.bench.families.equality._judge import DENSE_ENTRIES, judge
 from numopt.problems import Problem
 
 LARGEST = 2000
@@ -20,7 +22,7 @@ MOST_POINTS = 64
 SECONDS = 5.0
 
 
-class Trace:
+class Trace(Watch):
     """Record the points of one solve; `rows` is what goes into the record."""
 
     def __init__(self, problem: Problem) -> None:
@@ -48,18 +50,19 @@ class Trace:
     def __exit__(self, *exc: object) -> None:
         del self._problem._grad
 
-    def rows(self) -> list[tuple[int, float, float, float, float]]:
+    def rows(self) -> list[tuple[float, ...]]:
         """``(f evaluations, f, ||c||, seconds, KKT)`` along the path, at most `MOST_POINTS` of them, ends included."""
         if not self._points:
             return []
         # The first points one by one, then ever sparser: the curves have logarithmic axes.
         chosen = np.unique(np.geomspace(1, len(self._points), MOST_POINTS).round().astype(int)) - 1
-        rows: list[tuple[int, float, float, float, float]] = []
+        rows: list[tuple[float, ...]] = []
         end = time.perf_counter() + SECONDS
         for i in chosen:
             count, when, x = self._points[i]
             verdict = judge(self._problem, x)
-            rows.append((count, verdict.fun, verdict.constr_violation, when - self._start, verdict.kkt))
+            path = verdict.constr_violation, when - self._start, verdict.kkt
+            rows.append((count, digits(verdict.fun, 12), *map(digits, path)))
             if time.perf_counter() > end:
                 break
         return rows
