@@ -106,18 +106,20 @@ def _lse_rows(X, Y, metric, g, inv_reg, out, block):
         piece = tile[: last - first]
         for i in rows:
             _costs(X[i], Y, first, memory, metric, piece)
-            exponents(piece, real(0), g[first:last], scale, piece)
+            # Not scaled before the maximum is out: far below it nothing may be flushed to one value.
+            for j in range(piece.size):
+                piece[j] = g[first + j] - piece[j]
             top = largest(piece, spare)
             if top > out[i]:
-                sums[i % ROWS] *= exp2(out[i] - top)
+                sums[i % ROWS] *= exp2((out[i] - top) * scale)
                 out[i] = top
             if out[i] > empty:
                 for j in range(piece.size):
-                    piece[j] -= out[i]
+                    piece[j] = (piece[j] - out[i]) * scale
                 sums[i % ROWS] += exponentiate(piece)
     for i in rows:
         if out[i] > empty:
-            out[i] = out[i] / real(LOG2E) + log(sums[i % ROWS])
+            out[i] = out[i] * real(inv_reg) + log(sums[i % ROWS])
 
 
 @jit
