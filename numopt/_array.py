@@ -7,6 +7,7 @@ imported before.
 
 import functools
 import importlib
+import os
 from collections.abc import Hashable
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ __all__ = [
     "is_linear_operator",
     "is_numpy",
     "is_sparse",
+    "memory_of",
     "namespace",
     "promote",
     "scalars",
@@ -360,6 +362,18 @@ def to_host(x: Any) -> "np.ndarray[Any, Any]":
     if form == "dense" and library == "strict":
         return np.asarray(x.to_device(_load("strict").Device("CPU_DEVICE")))
     return np.asarray(x)
+
+
+def memory_of(x: Array) -> int:
+    """Return the bytes of memory of the device that holds `x`: of the GPU, or of this machine."""
+    library, _ = _kind(x)
+    if library == "cupy":
+        return int(x.device.mem_info[1])
+    # Not every system tells (Windows has no sysconf): then what any machine has.
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 1 << 32
 
 
 def scalars(xp: Namespace, *zero_d: Any) -> tuple[float, ...]:

@@ -1,9 +1,10 @@
 """Access to the costs: every pass over all pairs that the solver makes, for stored costs and for points."""
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 from numopt import kernels
-from numopt._array import device_of, namespace, scalars
+from numopt._array import device_of, memory_of, namespace, scalars
 from numopt._typing import Array, Namespace
 from numopt.ot._bipartite import Bipartite, Compressed
 
@@ -13,8 +14,18 @@ METRICS = {"sqeuclidean": 0, "euclidean": 1, "cityblock": 2}
 BLOCK_BYTES = 1 << 25
 
 
+class Products(NamedTuple):
+    """Products with the full plan: P @ x and P' @ y."""
+
+    forward: Callable[[Array], Array]
+    backward: Callable[[Array], Array]
+
+
 class Cost(Protocol):
-    """What the solver asks of the costs; `n_passes` counts the sweeps over all n * m pairs that took exponentials.
+    """What the solver asks of the costs.
+
+    `n_passes` counts the sweeps over all n * m pairs that took exponentials; `max_nnz` bounds the entries that a
+    Newton system keeps.
 
     P is exp((f + g' - C) / reg) throughout.
     """
@@ -22,6 +33,7 @@ class Cost(Protocol):
     xp: Namespace
     shape: tuple[int, int]
     largest: float
+    max_nnz: int
     n_passes: int
 
     def sums(self, f: Array, g: Array, reg: float) -> tuple[Array, Array]:
@@ -46,6 +58,10 @@ class Cost(Protocol):
 
     def apply(self, f: Array, g: Array, reg: float, V: Array) -> Array:
         """Return P @ V for V of shape (m, k)."""
+        ...
+
+    def products(self, f: Array, g: Array, reg: float) -> Products:
+        """Products of P and of its transpose with vectors, for many of them."""
         ...
 
     def value(self, f: Array, g: Array, reg: float, P: Array | None = None) -> float:
@@ -74,6 +90,8 @@ class _Base:
         self.shape = shape
         self.largest = largest
         self.n_passes = 0
+        # Kept entries take 24 bytes, by rows and by columns.
+        self.max_nnz = memory_of(like) // (4 * 24)
         self.kernels: Any = kernels.bind(self.xp)
         self._device = device_of(like)
 
@@ -159,6 +177,10 @@ class DenseCost(_Base):
 
     def apply(self, f: Array, g: Array, reg: float, V: Array) -> Array:
         return self.xp.matmul(self.plan(f, g, reg)[0], V)
+
+    def products(self, f: Array, g: Array, reg: float) -> Products:
+        P, matmul = self.plan(f, g, reg)[0], self.xp.matmul
+        return Products(lambda x: matmul(P, x), lambda y: matmul(y, P))
 
     def value(self, f: Array, g: Array, reg: float, P: Array | None = None) -> float:
         xp, (n, m) = self.xp, self.shape
@@ -253,6 +275,12 @@ class PointCost(_Base):
         out = self._empty((self.shape[0], V.shape[1]))
         self.kernels.point_apply(*self._forward(), f, g, 1.0 / reg, V, out)
         return out
+
+    def products(self, f: Array, g: Array, reg: float) -> Products:
+        back = self.transposed()
+        return Products(
+            lambda x: self.apply(f, g, reg, x[:, None])[:, 0], lambda y: back.apply(g, f, reg, y[:, None])[:, 0]
+        )
 
     def value(self, f: Array, g: Array, reg: float, P: Array | None = None) -> float:
         out = self._empty(self.shape[0])

@@ -99,6 +99,7 @@ class Engine:
         self.last_density = math.nan
         self.last_cg = 0.0
         self.shift = 0.0
+        self.capped_graph = False  # memory did not allow as many kept entries as the error asks for
 
     # -- evaluation -----------------------------------------------------------------------------------------------
 

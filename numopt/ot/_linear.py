@@ -14,6 +14,7 @@ from numopt._krylov import pcg as generic_pcg
 from numopt._linalg import cho_factor, cho_solve
 from numopt._typing import Array
 from numopt.ot._bipartite import Bipartite, pcg
+from numopt.ot._cost import Products
 
 CG_LIMIT = 400
 # Above this many unknowns the dense Schur complement gives way to a sparse factorisation of the whole system.
@@ -54,10 +55,7 @@ class System(NamedTuple):
         return Direction(x, y, iterations, residual)
 
 
-Solver = Callable[[System, float], Direction]
-
-
-def solve(system: System, rtol: float, method: str, exact: Callable[[], Array]) -> Direction:
+def solve(system: System, rtol: float, method: str, exact: Callable[[], Products]) -> Direction:
     """Solve to a relative residual of `rtol`, or as far as 400 iterations lead.
 
     Parameters
@@ -67,11 +65,11 @@ def solve(system: System, rtol: float, method: str, exact: Callable[[], Array]) 
         Relative to the right-hand side, 2-norm; direct solvers ignore it.
     method : {'cg', 'exact-pcg', 'direct', 'tree'}
     exact : callable
-        Returns the full plan, for 'exact-pcg'.
+        Returns products with the full plan, for 'exact-pcg'.
     """
     n, m = system.graph.shape
     if n > m:
-        d = solve(system.transposed, rtol, method, lambda: exact().T)
+        d = solve(system.transposed, rtol, method, lambda: Products(*reversed(exact())))
         return Direction(d.columns, d.rows, d.iterations, d.relative_residual)
     if method == "cg":
         return _jacobi_cg(system, rtol)
@@ -149,20 +147,28 @@ def _signless(P: Any, r: Any, c: Any) -> Any:
     return block_array([[diags_array(r), P], [P.T, diags_array(c)]], format="csc")
 
 
-def _exact_pcg(system: System, rtol: float, P: Array) -> Direction:
-    """CG on the system of the full plan, preconditioned by the factored system of the kept entries."""
-    xp = namespace(P)
+def _exact_pcg(system: System, rtol: float, plan: Products) -> Direction:
+    """CG on the system of the full plan, preconditioned by the factored system of the kept entries.
+
+    Past the size of a factorisation the diagonal of that system has to do.
+    """
     r, c = system.r, system.c
-    rhs = system.row_gap - xp.matmul(P, system.col_gap / c)
+    if r.shape[0] <= DENSE_LIMIT:
+        precondition = schur_factor(system)
+    else:
+        diagonal = system.graph.jacobi(r, c)
+
+        def precondition(x: Array) -> Array:
+            return x / diagonal
+
     found = generic_pcg(
-        lambda x: r * x - xp.matmul(P, xp.matmul(x, P) / c),
-        rhs,
-        precond=schur_factor(system),
+        lambda x: r * x - plan.forward(plan.backward(x) / c),
+        system.row_gap - plan.forward(system.col_gap / c),
+        precond=precondition,
         rtol=rtol,
         maxiter=CG_LIMIT,
     )
-    y = (system.col_gap - xp.matmul(found.x, P)) / c
-    return Direction(found.x, y, found.nit, found.relative_residual)
+    return Direction(found.x, (system.col_gap - plan.backward(found.x)) / c, found.nit, found.relative_residual)
 
 
 def _tree_pcg(system: System, rtol: float) -> Direction:

@@ -24,6 +24,7 @@ SMALLEST_SHIFT = 1e-6
 LARGEST_SHIFT = 10.0
 ACCEPT = 1e-4  # part of the predicted rise that a step must bring
 TRIALS = 40
+RAISE = math.log(4.0)  # of the floors, while too many entries reach them
 SHORT_STEPS = (1.0, 0.5, 0.25, 0.1, 0.03, 0.01, 1e-3, 1e-4)
 # A mode that wants to move much further than one step leads rises more than predicted; go on along the step then.
 EXTEND = 1.15
@@ -56,8 +57,15 @@ class Step:
 
 def kept_graph(engine: "Engine") -> Bipartite:
     """The entries that the Newton system at the engine's point keeps."""
-    here = engine.here
-    return engine.cost.compact(here.f, here.g, engine.reg, *_floors(engine))
+    here, cost = engine.here, engine.cost
+    floors = _floors(engine)
+    n, m = cost.shape
+    engine.capped_graph = False
+    # No count is needed where even all entries fit.
+    while n * m > cost.max_nnz and cost.count(here.f, here.g, engine.reg, *floors) > cost.max_nnz:
+        engine.capped_graph = True
+        floors = _sparsify.Floors(floors.rows + RAISE, floors.columns + RAISE)
+    return cost.compact(here.f, here.g, engine.reg, *floors)
 
 
 def newton_step(engine: "Engine", region: Region, graph: Bipartite) -> Step | None:
@@ -97,9 +105,12 @@ def _system(engine: "Engine", graph: Bipartite, shift: float, absolute: float = 
 def _solve(engine: "Engine", region: Region, system: System, rtol: float) -> Direction:
     method = engine.options.linsolver
     if method == "auto":
-        method = "direct" if region.capped >= 2 and engine.factor_fits else "cg"
+        if engine.capped_graph:
+            method = "exact-pcg"
+        else:
+            method = "direct" if region.capped >= 2 and engine.factor_fits else "cg"
     here = engine.here
-    direction = solve(system, rtol, method, lambda: engine.cost.plan(here.f, here.g, engine.reg)[0])
+    direction = solve(system, rtol, method, lambda: engine.cost.products(here.f, here.g, engine.reg))
     engine.counts.cg += direction.iterations
     return direction
 
