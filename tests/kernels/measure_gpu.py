@@ -1,9 +1,11 @@
-"""Time every CUDA kernel against the library call that it replaces, and compare it with the CPU kernel.
+"""Time every CUDA kernel against the library call or the copy that it replaces, and compare what it computes.
 
-Run by hand on a CUDA device: `python tests/kernels/measure_gpu.py FOLDER_OF_LIBSVM_FILES [RESULTS.json]`. The rows are
-printed and, with a second argument, written as JSON together with the device's name; docs/kernels.rst shows them.
+Run by hand on a CUDA device: `python tests/kernels/measure_gpu.py [--libsvm FOLDER] [--only FUNCTION ...]
+[--results FILE.json]`; the Gram matrices need a folder of LIBSVM files. The rows are printed and, if asked for, written
+as JSON together with the device's name; docs/kernels.rst shows them.
 """
 
+import argparse
 import json
 import statistics
 import sys
@@ -14,7 +16,6 @@ from typing import Any
 import cupy
 import cupyx.scipy.sparse
 import numpy as np
-from sklearn.datasets import load_svmlight_file
 
 from numopt.kernels import bind
 
@@ -63,6 +64,8 @@ def measure_kaczmarz() -> list[Row]:
 
 def measure_gram(folder: Path) -> list[Row]:
     """X'DX in ms, next to cuSPARSE's product of sparse matrices and cuBLAS on a dense copy."""
+    from sklearn.datasets import load_svmlight_file
+
     rows = []
     for name, n in LIBSVM.items():
         X, _ = load_svmlight_file(str(folder / f"{name}.gz"), n_features=n, zero_based=False)
@@ -118,17 +121,180 @@ def measure_logistic() -> list[Row]:
     return rows
 
 
-def main(folder: str, results: str | None = None) -> None:
+def copy_ms(array: cupy.ndarray) -> float:
+    """Time of a device copy of an array."""
+    other = cupy.empty_like(array)
+    return median_ms(lambda: cupy.copyto(other, array))
+
+
+def morton(X: np.ndarray) -> np.ndarray:
+    """Sort points along a Z curve, neighbours next to one another."""
+    cells = ((X - X.min(axis=0)) / np.ptp(X, axis=0) * 1023).astype(np.int64)
+    key = np.zeros(len(X), np.int64)
+    for bit in range(10):
+        for k in range(X.shape[1]):
+            key |= (cells[:, k] >> bit & 1) << (bit * X.shape[1] + k)
+    return X[np.argsort(key)]
+
+
+def measure_dense_transport() -> list[Row]:
+    """Passes over a dense cost at reg 1e-3 of its maximum: GB/s of the matrices they read and write, next to a copy."""
+    sizes = [(4096, "f8", "f8"), (10000, "f8", "f8"), (16384, "f8", "f8"), (10000, "f4", "f4"), (10000, "f4", "f8")]
+    return [row for n, cost, real in sizes for row in _dense_transport(n, cost, real)]
+
+
+def _dense_transport(n: int, cost: str, real: str) -> list[Row]:
+    rng = np.random.default_rng(0)
+    X, Y = (cupy.asarray(rng.random((n, 2)).astype(real)) for _ in range(2))
+    C = cupy.zeros((n, n), real)
+    for k in range(2):
+        C += (X[:, k, None] - Y[None, :, k]) ** 2
+    C = (C / C.max()).astype(cost)
+    inv_reg, mass = 1e3, float(np.log(1 / n))
+    f, g, r, c, out = (cupy.zeros(n, real) for _ in range(5))
+    parts = GPU.gibbs_parts(n, n)
+    work, pairs = cupy.empty((parts, n), real), cupy.empty((2, parts, n), real)
+    for _ in range(10):
+        GPU.gibbs_lse_rows(C, g, inv_reg, out)
+        f[...] = (mass - out) / inv_reg
+        GPU.gibbs_lse_cols(C, f, inv_reg, pairs, out)
+        g[...] = (mass - out) / inv_reg
+
+    P = cupy.empty((n, n), real)
+    # A thousandth of the mean mass of an entry.
+    floor = cupy.full(n, 2 * mass - np.log(1e3), real)
+    counts, column_counts = cupy.empty(n, "i8"), cupy.empty((parts, n), "i8")
+    point = (C, f, g, inv_reg)
+    GPU.gibbs_count(*point, floor, floor, counts, column_counts)
+    indptr = cupy.concatenate([cupy.zeros(1, "i8"), cupy.cumsum(counts)])
+    nnz = int(indptr[-1])
+    ends = cupy.cumsum(column_counts.T.ravel()).reshape(n, parts).T
+    starts = cupy.ascontiguousarray(ends - column_counts)
+    tindptr = cupy.concatenate([cupy.zeros(1, "i8"), ends[-1]])
+    csr = (cupy.empty(nnz, real), cupy.empty(nnz, "i4"), indptr)
+    csc = (cupy.empty(nnz, real), cupy.empty(nnz, "i4"), tindptr)
+    moving = starts.copy()
+
+    def fill_columns() -> None:
+        moving[...] = starts
+        GPU.gibbs_fill_columns(*point, floor, floor, moving, csc[1], csc[0])
+
+    GPU.gibbs_plan(*point, P, r, work, c)
+    u, v, a = cupy.ones(n, real), cupy.ones(n, real), cupy.full(n, 1 / n, real)
+    read, stored = C.nbytes, nnz * (4 + P.itemsize)
+    calls: dict[str, tuple[int, Callable[[], object]]] = {
+        "gibbs_sums": (read, lambda: GPU.gibbs_sums(*point, r, work, c)),
+        "gibbs_plan": (read + P.nbytes, lambda: GPU.gibbs_plan(*point, P, r, work, c)),
+        "gibbs_lse_rows": (read, lambda: GPU.gibbs_lse_rows(C, g, inv_reg, out)),
+        "gibbs_lse_cols": (read, lambda: GPU.gibbs_lse_cols(C, f, inv_reg, pairs, out)),
+        "scaling_sweep": (P.nbytes, lambda: GPU.scaling_sweep(P, a, a, u, v, r, work, c)),
+        "gibbs_count": (read, lambda: GPU.gibbs_count(*point, floor, floor, counts, column_counts)),
+        "gibbs_fill": (read + stored, lambda: GPU.gibbs_fill(*point, floor, floor, indptr, csr[1], csr[0])),
+        "gibbs_fill_columns": (read + stored, fill_columns),
+    }
+    copies = 2 * read / copy_ms(C) * 1e-6
+    size = {"size": n, "cost": cost, "real": real, "copy_gb_per_s": copies}
+    rows = []
+    for name, (transferred, call) in calls.items():
+        call()
+        ms = median_ms(call)
+        rows.append({"kernel": name, **size, "ms": ms, "gb_per_s": 1e-6 * transferred / ms})
+    GPU.gibbs_plan(*point, P, r, work, c)
+    expected = cupy.exp((f[:, None] + g - C) * inv_reg)
+    rows[0]["difference"] = difference(r, expected.sum(axis=1).get())
+    rows[1]["difference"] = difference(c, expected.sum(axis=0).get())
+    for name, matrix in [("gibbs_fill", csr), ("gibbs_fill_columns", csc)]:
+        sparse = cupyx.scipy.sparse.csr_matrix((matrix[0], matrix[1], matrix[2].astype("i4")), shape=(n, n))
+        kept = cupy.where(expected >= cupy.exp(floor[:1]), expected, 0)
+        error = float(cupy.linalg.norm(sparse.toarray() - (kept if name == "gibbs_fill" else kept.T)))
+        next(row for row in rows if row["kernel"] == name)["difference"] = error / float(cupy.linalg.norm(kept))
+    del expected, kept
+
+    rhs, x, z, y = cupy.asarray(rng.standard_normal(n).astype(real)), cupy.empty_like(r), cupy.empty_like(c), out
+    diagonal, iterations = r * (1 + 1e-6), 50
+    info, scratch = cupy.empty(3), (cupy.empty((3, n), real), cupy.empty(n, real))
+    system = (*csr, *csc, r, c)
+    product_ms = median_ms(lambda: GPU.schur_product(*system, rhs, z, y))
+    pcg_ms = median_ms(lambda: GPU.schur_pcg(*system, rhs, diagonal, 0.0, iterations, x, *scratch, info)) / iterations
+    done = int(info[0])
+    for name, ms in [("schur_product", product_ms), ("schur_pcg, an iteration", pcg_ms * iterations / max(done, 1))]:
+        rows.append({"kernel": name, **size, "entries": nnz, "ms": ms, "gb_per_s": 2e-6 * stored / ms})
+    return rows
+
+
+def measure_point_transport() -> list[Row]:
+    """Passes over 1e10 pairs of points in space, in random order and sorted along a curve: pairs per second."""
+    n, d, inv_reg = 100_000, 3, 1e3 / 3
+    rng = np.random.default_rng(0)
+    rows = []
+    for real in ("f8", "f4"):
+        for order in ("random", "sorted"):
+            host = [rng.random((n, d)) for _ in range(2)]
+            host = [(morton(value) if order == "sorted" else value).astype(real) for value in host]
+            X, Y = (cupy.asarray(value) for value in host)
+            f, g, out = (cupy.zeros(n, real) for _ in range(3))
+            mass = float(np.log(1 / n))
+            for _ in range(5):
+                GPU.point_lse_rows(X, Y, 0, g, inv_reg, out)
+                f[...] = (mass - out) / inv_reg
+                GPU.point_lse_rows(Y, X, 0, f, inv_reg, out)
+                g[...] = (mass - out) / inv_reg
+            forward = (X, Y, 0, f, g, inv_reg)
+            floor = cupy.full(n, 2 * mass - np.log(1e3), real)
+            counts = cupy.empty(n, "i8")
+            GPU.point_count(*forward, floor, floor, counts)
+            indptr = cupy.concatenate([cupy.zeros(1, "i8"), cupy.cumsum(counts)])
+            nnz = int(indptr[-1])
+            indices, data = cupy.empty(nnz, "i4"), cupy.empty(nnz, real)
+            V, wide = cupy.ones((n, 1), real), cupy.ones((n, 8), real)
+            product, products = cupy.empty((n, 1), real), cupy.empty((n, 8), real)
+            sums = cupy.empty(n, real)
+            calls: dict[str, Callable[[], object]] = {
+                "point_row_sums": lambda p=forward, s=sums: GPU.point_row_sums(*p, s),
+                "point_lse_rows": lambda X=X, Y=Y, g=g, o=out: GPU.point_lse_rows(X, Y, 0, g, inv_reg, o),
+                "point_value": lambda p=forward, o=out: GPU.point_value(*p, o),
+                "point_count": lambda p=forward, w=floor, k=counts: GPU.point_count(*p, w, w, k),
+                "point_fill": lambda p=forward, w=floor, s=(indptr, indices, data): GPU.point_fill(*p, w, w, *s),
+                "point_apply, 1": lambda p=forward, V=V, o=product: GPU.point_apply(*p, V, o),
+                "point_apply, 8": lambda p=forward, V=wide, o=products: GPU.point_apply(*p, V, o),
+            }
+            for name, call in calls.items():
+                call()
+                ms = median_ms(call, repeats=5)
+                rows.append({"kernel": name, "size": n, "real": real, "order": order, "ms": ms, "entries": nnz})
+            some = slice(0, 50)
+            cost = np.sum((host[0][some, None, :].astype("f8") - host[1]) ** 2, axis=2)
+            e = (f.get()[some, None].astype("f8") + g.get() - cost) * inv_reg
+            rows[-len(calls)]["difference"] = difference(sums[some], np.exp(e).sum(axis=1))
+            rows[-2]["difference"] = difference(product[some, 0], np.exp(e).sum(axis=1))
+    return rows
+
+
+def main() -> None:
     """Measure, print and record."""
+    parser = argparse.ArgumentParser(description="Time the CUDA kernels.")
+    parser.add_argument("--libsvm", type=Path, help="folder of LIBSVM files, for the Gram matrices")
+    parser.add_argument("--only", nargs="+", metavar="FUNCTION", help="such as measure_dense_transport")
+    parser.add_argument("--results", type=Path, help="JSON file to write")
+    options = parser.parse_args()
+    measurements: dict[str, Callable[[], list[Row]]] = {
+        function.__name__: function
+        for function in (measure_kaczmarz, measure_logistic, measure_dense_transport, measure_point_transport)
+    }
+    if options.libsvm is not None:
+        measurements["measure_gram"] = lambda: measure_gram(options.libsvm)
     device = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
-    rows = [*measure_kaczmarz(), *measure_gram(Path(folder)), *measure_logistic()]
-    for row in rows:
-        sys.stdout.write(json.dumps(row) + "\n")
-    if results is not None:
-        Path(results).write_text(
+    rows = []
+    for name in options.only or measurements:
+        for row in measurements[name]():
+            sys.stdout.write(json.dumps(row) + "\n")
+            sys.stdout.flush()
+            rows.append(row)
+    if options.results is not None:
+        options.results.write_text(
             json.dumps({"device": device, "cupy": cupy.__version__, "rows": rows}, indent=1) + "\n"
         )
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -49,3 +49,99 @@ def test_repeated_calls_give_the_same_bits() -> None:
         results.append(out.get())
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("real", ["f8", "f4"])
+def test_conjugate_gradients_over_many_blocks(real: str) -> None:
+    import cupy
+    import scipy.sparse as sp
+
+    from numopt.kernels import bind
+
+    n, m = 30_000, 20_000
+    rng = np.random.default_rng(0)
+    P = sp.random_array((n, m), density=2e-3, rng=rng, format="csr", dtype="f8") + sp.eye_array(n, m, format="csr")
+    P = P.astype(real)
+    Q = P.T.tocsr()
+    r, c = 1.01 * P.sum(axis=1) + 1e-3, 1.01 * P.sum(axis=0) + 1e-3
+    rhs = rng.standard_normal(n).astype(real)
+    diagonal = r - P.power(2) @ (1 / c)
+    arrays = [np.asarray(part, real) for part in (r, c, rhs, diagonal)]
+    matrices = [(X.data, X.indices.astype("i4"), X.indptr.astype("i8")) for X in (P, Q)]
+    moved = [cupy.asarray(part) for part in (*matrices[0], *matrices[1], *arrays)]
+    rtol, results = 1e-9 if real == "f8" else 1e-4, []
+    for _ in range(3):
+        x, info = cupy.empty(n, real), cupy.empty(3)
+        bind(cupy).schur_pcg(*moved, rtol, 500, x, cupy.empty((3, n), real), cupy.empty(m, real), info)
+        results.append(x.get())
+    residual = rhs - (r * results[0] - P @ ((Q @ results[0]) / c))
+    assert np.linalg.norm(residual) <= 3 * rtol * np.linalg.norm(rhs)
+    assert 1 < float(info[0]) < 500
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+# One of every number of columns that a thread may have, and more than any has.
+@pytest.mark.parametrize("m", [700, 1500, 4000, 6001, 8000, 10000, 12000, 16384, 20000])
+@pytest.mark.parametrize("real", ["f8", "f4"])
+def test_scaling_sweep_in_every_width(m: int, real: str) -> None:
+    import cupy
+
+    from numopt.kernels import bind
+
+    n, k = 500, bind(cupy)
+    K, a, b, u, v = (cupy.random.random(shape).astype(real) for shape in [(n, m), n, m, n, m])
+    r, c, work = cupy.empty(n, real), cupy.empty(m, real), cupy.empty((k.gibbs_parts(n, m), m), real)
+    s = K.astype("f8") @ v
+    expected = [u * s, a / s, K.T.astype("f8") @ (a / s), b / (K.T.astype("f8") @ (a / s))]
+    k.scaling_sweep(K, a, b, u, v, r, work, c)
+    for found, value in zip([r, u, c, v], expected, strict=True):
+        np.testing.assert_allclose(found.get(), value.get(), rtol=50 * np.finfo(real).eps)
+
+
+@pytest.mark.parametrize("columns", [1000, 1001])
+@pytest.mark.parametrize("offset", [0, 1])
+def test_plans_of_matrices_that_are_not_aligned(columns: int, offset: int) -> None:
+    import cupy
+
+    from numopt.kernels import bind
+
+    n, k = 3000, bind(cupy)
+    flat = cupy.random.random(n * columns + offset)
+    C = flat[offset:].reshape(n, columns)
+    f, g = cupy.random.random(n), cupy.random.random(columns)
+    work = cupy.empty((k.gibbs_parts(n, columns), columns))
+    P, r, c = cupy.empty((n, columns)), cupy.empty(n), cupy.empty(columns)
+    k.gibbs_plan(C, f, g, 20.0, P, r, work, c)
+    expected = cupy.exp(20.0 * (f[:, None] + g - C)).get()
+    np.testing.assert_allclose(P.get(), expected, rtol=1e-13)
+    np.testing.assert_allclose(r.get(), expected.sum(axis=1), rtol=1e-13)
+    np.testing.assert_allclose(c.get(), expected.sum(axis=0), rtol=1e-12)
+
+
+def test_kept_pairs_of_points_do_not_depend_on_their_roles() -> None:
+    import cupy
+
+    from numopt.kernels import bind
+
+    n, m, k = 20_000, 7_001, bind(cupy)
+    X, Y, f, g = (cupy.random.random(shape) for shape in [(n, 3), (m, 3), n, m])
+    row_floor, column_floor = cupy.full(n, 50.0), cupy.full(m, 60.0)
+    sides = [
+        (X, Y, 0, f, g, 100.0, row_floor, column_floor),
+        (Y, X, 0, g, f, 100.0, column_floor, row_floor),
+    ]
+    found = []
+    for side in sides:
+        counts = cupy.empty(len(side[0]), "i8")
+        k.point_count(*side, counts)
+        indptr = cupy.concatenate([cupy.zeros(1, "i8"), cupy.cumsum(counts)])
+        indices, data = cupy.empty(int(indptr[-1]), "i4"), cupy.empty(int(indptr[-1]))
+        k.point_fill(*side, indptr, indices, data)
+        rows = np.repeat(np.arange(len(side[0])), counts.get())
+        found.append((rows, indices.get(), data.get()))
+    (rows, columns, values), (trows, tcolumns, tvalues) = found
+    order = np.lexsort((trows, tcolumns))
+    np.testing.assert_array_equal(rows, tcolumns[order])
+    np.testing.assert_array_equal(columns, trows[order])
+    np.testing.assert_array_equal(values, tvalues[order])
