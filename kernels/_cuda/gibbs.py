@@ -5,9 +5,10 @@ import math
 from numopt._typing import Array
 from numopt.kernels._cuda import _build, _merge
 
-# What fills an H100; another device runs the same slices, and gets the same bits.
+# What fills an H100, whose multiprocessors hold 20 warps of gibbs_tiles: one wave. Another device runs the same slices,
+# and gets the same bits.
 _MULTIPROCESSORS = 132
-_WARPS = 24 * _MULTIPROCESSORS
+_WARPS = 20 * _MULTIPROCESSORS
 
 # Columns a lane has and rows a warp reads at once: bytes in flight against registers.
 _COLUMNS, _ROWS = 4, 4
