@@ -187,11 +187,11 @@ class DenseCost(_Base):
         step = max(1, BLOCK_BYTES // (8 * m))
         total = xp.zeros((), dtype=xp.float64, device=self._device)
         for i in range(0, n, step):
-            C = self.C[i : i + step, :]
+            C = self.C[i : min(i + step, n), :]
             if P is None:
-                block = DenseCost(C, self.real, self.largest).plan(f[i : i + step], g, reg)[0]
+                block = DenseCost(C, self.real, self.largest).plan(f[i : min(i + step, n)], g, reg)[0]
             else:
-                block = P[i : i + step, :]
+                block = P[i : min(i + step, n), :]
             if self.has_inf:
                 C = xp.where(xp.isinf(C), xp.zeros_like(C), C)
             if C.dtype != block.dtype:

@@ -119,7 +119,9 @@ def dense_problem(
         most = scalars(xp, xp.max(xp.where(xp.isinf(C), xp.full_like(C, -math.inf), C)))[0]
     row_shift = col_shift = None
     span = most - least
-    if max(abs(least), highest - least) > OFFSET * span > 0.0 or (span == 0.0 and least != 0.0):
+    offset = max(abs(least), highest - least) > OFFSET * span > 0.0 or (span == 0.0 and least != 0.0)
+    # Penalties see the potentials themselves, which a shift would change.
+    if offset and min(rho) == math.inf:
         row_shift = row_least
         C = C - row_shift[:, None]
         col_shift = xp.min(C, axis=0)

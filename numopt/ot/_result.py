@@ -1,5 +1,6 @@
 """What the solvers of optimal transport return."""
 
+from collections.abc import Callable
 from typing import Any
 
 from scipy.optimize import OptimizeResult
@@ -7,6 +8,8 @@ from scipy.optimize import OptimizeResult
 from numopt._array import asarray_like, is_cupy, namespace
 from numopt._typing import Array
 from numopt.ot._cost import Cost
+
+Pullback = Callable[[Any, Any, Any, Any, Any], dict[str, Array]]
 
 
 class OTResult(OptimizeResult):
@@ -45,13 +48,78 @@ class OTResult(OptimizeResult):
         With ``history=True``: per step the regularisation, error, dual value, kind of step and more.
     """
 
-    def vjp(self, **cotangents: Any) -> dict[str, Any]:
-        """Pull cotangents of the outputs back to `a`, `b` and `C`; see `numopt.ot.solve`."""
-        pullback = self["_vjp"]
-        if pullback is None:
-            raise ValueError("This result has no derivative: it has constraints, or did not converge.")
-        gradients: dict[str, Any] = pullback(**cotangents)
-        return gradients
+    # Set by `attach`; not an item, which OptimizeResult would print and compare.
+    _pullback: Pullback | None = None
+
+    def attach(self, pullback: Pullback | None) -> "OTResult":
+        """Give the result its derivative."""
+        object.__setattr__(self, "_pullback", pullback)
+        return self
+
+    def __getstate__(self) -> None:
+        """Leave the derivative out of copies and pickles: it holds the costs."""
+
+    def vjp(
+        self, plan: Any = None, f: Any = None, g: Any = None, value: Any = None, reg_value: Any = None
+    ) -> dict[str, Array]:
+        """Pull cotangents of the answer back to the data of the problem.
+
+        For a function l of the answer, whose gradients by some of its fields are given, return its gradients by `a`,
+        `b` and `C` (by `X` and `Y` for `solve_points`). Several cotangents add up.
+
+        Parameters
+        ----------
+        plan : array of shape (n, m), optional
+            Gradient of l by the plan, dense whatever form the plan was asked for.
+        f, g : array of shape (n,), (m,), optional
+            Gradients by the potentials. Atoms without mass do not count.
+        value, reg_value : float, optional
+            Derivatives by <C, P> and by the regularised objective. ``vjp(reg_value=1.0)`` gives f, g and P themselves,
+            the gradient of the objective by the envelope theorem, without any solve.
+
+        Returns
+        -------
+        dict
+            Arrays under 'a', 'b', and 'C' or 'X', 'Y'; library, dtype and device of the data.
+
+        Raises
+        ------
+        ValueError
+            If the solve did not converge, had constraints, or a cotangent has the wrong shape or is not finite.
+
+        Notes
+        -----
+        Where both marginals are fixed, `solve` scales b to the mass of a; the gradients are those of the function with
+        this scaling, so that ``sum(b * res.vjp(...)['b'])`` is zero. On the simplex only differences between the
+        entries of a gradient by weights count: subtract its mean to stay in the plane sum = 0.
+
+        The gradient by a forbidden pair's cost, and by costs and points of atoms without mass, is zero. By the weight
+        of such an atom it is the limit from above, except in the parts of `reg_value` and of a common shift of f and g:
+        there the true slope is infinite, and the potential, a c-transform, takes the place of the logarithm. With
+        penalised marginals only these parts are there.
+
+        Everything is exact up to the marginal error: solve to `tol` well below the accuracy wanted. One linear system
+        with the whole plan is solved in float64 to a relative residual of 1e-12 (by Cholesky up to 2000 atoms on the
+        shorter side, O(n^2 m); beyond by preconditioned conjugate gradients), and one or two passes over the pairs are
+        made. Costs between more than 2^24 pairs of points are not stored.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from numopt.ot import solve
+        >>> a, b = np.array([0.5, 0.5]), np.array([0.25, 0.75])
+        >>> C = np.array([[0.0, 1.0], [1.0, 0.0]])
+        >>> res = solve(a, b, C, 0.1, tol=1e-13)
+        >>> bool(np.allclose(res.vjp(reg_value=1.0)["C"], res.plan))
+        True
+        >>> h = np.array([[0.0, 1e-6], [0.0, 0.0]])
+        >>> high, low = (solve(a, b, C + s * h, 0.1, tol=1e-13).value for s in (1, -1))
+        >>> bool(np.isclose(res.vjp(value=1.0)["C"][0, 1], (high - low) / 2e-6, rtol=1e-6))
+        True
+        """
+        if self._pullback is None:
+            raise ValueError("This result has no derivative: it did not converge, has constraints, or was copied.")
+        return self._pullback(plan, f, g, value, reg_value)
 
 
 class LazyPlan:

@@ -14,9 +14,11 @@ from numopt._core.status import Status
 from numopt._core.timer import Deadline
 from numopt._core.validation import check_choice, check_scalar, check_verbose
 from numopt._typing import Array
+from numopt.ot._adjoint import Potentials
 from numopt.ot._bounds import Bounds, bounds
 from numopt.ot._cost import METRICS
 from numopt.ot._engine import Engine, Point
+from numopt.ot._gradients import Pullback
 from numopt.ot._options import PLANS, TOL, Options, check_options
 from numopt.ot._problem import Problem, dense_problem, penalties, point_problem
 from numopt.ot._result import LazyPlan, OTResult, sparse_plan, spread
@@ -234,14 +236,18 @@ def _result(
         xp, xp.sum(f * r) + xp.sum(g * c) - reg * xp.sum(r), problem.rows.divergence(r) + problem.cols.divergence(c)
     )
     reg_value = entropy_part + shifts + penalty
-    whole_f, whole_g = problem.extend(f, 0, g, reg), problem.extend(g, 1, f, reg)
+    whole = Potentials(problem.extend(f, 0, g, reg), problem.extend(g, 1, f, reg))
+    if balanced and problem.row_shift is not None:
+        # The gauge sum(b g) = 0 was that of the shifted costs.
+        (t,) = scalars(xp, xp.sum(problem.cols.weights * (g + problem.col_shift)) / engine.mass)
+        whole = Potentials(whole.rows + t, whole.cols - t)
     result_plan = _plan(problem, engine, final, dense, plan)
     nit = engine.counts.sinkhorn + engine.counts.newton + engine.counts.coarse
     fields: dict[str, Any] = {
         "x": result_plan,
         "plan": result_plan,
-        "f": whole_f,
-        "g": whole_g,
+        "f": whole.rows,
+        "g": whole.cols,
         "value": value,
         "fun": reg_value,
         "reg_value": reg_value,
@@ -272,7 +278,8 @@ def _result(
     }
     if record is not None:
         fields["history"] = record.asdict()
-    return make_result(fields, OTResult)
+    derivative = Pullback(problem, f, g, whole, reg) if status is Status.CONVERGED else None
+    return make_result(fields, OTResult).attach(derivative)
 
 
 _REMEDIES = {
