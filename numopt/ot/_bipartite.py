@@ -60,7 +60,7 @@ class Bipartite:
         )
         # The product with the roles swapped: (squares of P) (1 / c), divided by r and multiplied again.
         shares = squares.transposed.divided_products(1.0 / c, r)
-        return r * xp.maximum(1.0 - shares, xp.asarray(1e-12, dtype=r.dtype))
+        return r * xp.maximum(1.0 - shares, xp.asarray(1e-12, dtype=r.dtype, device=r.device))
 
 
 class Solved(NamedTuple):
@@ -75,10 +75,9 @@ class Solved(NamedTuple):
 def pcg(graph: Bipartite, r: Array, c: Array, rhs: Array, diagonal: Array, rtol: float, maxiter: int) -> Solved:
     """Conjugate gradients for S x = rhs, preconditioned by a diagonal, in one kernel."""
     xp = namespace(rhs)
-    x, columns, info = xp.zeros_like(rhs), xp.empty_like(c), xp.zeros(3, dtype=xp.float64)
-    work = xp.empty((3, rhs.shape[0]), dtype=rhs.dtype)
-    kernels.bind(xp).schur_pcg(
-        *graph.rows, *graph.columns, r, c, rhs, diagonal, rtol, maxiter, x, work, columns, info
-    )
+    x, columns = xp.zeros_like(rhs), xp.empty_like(c)
+    info = xp.zeros(3, dtype=xp.float64, device=rhs.device)
+    work = xp.empty((3, rhs.shape[0]), dtype=rhs.dtype, device=rhs.device)
+    kernels.bind(xp).schur_pcg(*graph.rows, *graph.columns, r, c, rhs, diagonal, rtol, maxiter, x, work, columns, info)
     iterations, residual, negative = scalars(xp, info[0], info[1], info[2])
     return Solved(x, int(iterations), residual, bool(negative))

@@ -168,11 +168,17 @@ def solve_problem(
     return _result(problem, engine, point, status, plan, with_bounds, record, deadline)
 
 
+def rounding_floor(problem: Problem, reg: float) -> float:
+    """The smallest relative marginal error that may be asked for."""
+    eps = float(problem.xp.finfo(problem.rows.weights.dtype).eps)
+    return eps * max(4.0, 0.05 * problem.cost.largest / reg)
+
+
 def _settings(problem: Problem, reg: Any, options: Mapping[str, Any]) -> Options:
     """Check the options; the default tolerance and the smallest one depend on the dtype and the costs."""
     xp, real = problem.xp, problem.rows.weights.dtype
     reg = check_scalar(reg, "reg", low=0.0, include_low=False)
-    floor = float(xp.finfo(real).eps) * max(4.0, 0.05 * problem.cost.largest / reg)
+    floor = rounding_floor(problem, reg)
     settings = check_options(reg=reg, default_tol=max(TOL, 10.0 * floor), **options)
     if real == xp.float32 and options.get("tol") is not None and settings.tol < floor:
         raise ValueError(
