@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numopt._array import asarray_like, namespace, to_host
+from numopt._core.status import Status
 from numopt._typing import Array
 from numopt.ot._bipartite import Bipartite
 from numopt.ot._cost import Cost
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 Vector = NDArray[np.float64]
 Labels = NDArray[np.int32]
 
-STEPS = 1000
+STEPS = 300
 # The imbalance of a component divided by this is added on the diagonal: an isolated one then moves by at most this.
 LONGEST = 3.0
 # Part of the marginal error that must be imbalance of components.
@@ -30,8 +31,11 @@ WORTH_IT = 0.5
 SETTLED = 1e-3  # of the imbalance at the start
 
 
-def coarse_step(engine: "Engine", graph: Bipartite) -> "Point | None":
-    """Shift whole components; None where that is not what is wrong, or where the dual does not rise."""
+def coarse_step(engine: "Engine", graph: Bipartite) -> "Point | Status | None":
+    """Shift whole components; None where that is not what is wrong, or where the dual does not rise.
+
+    INFEASIBLE where components hold mass that no finite cost lets out.
+    """
     here = engine.here
     found = components(graph, to_host(here.r), max(16, math.isqrt(graph.shape[0])))
     if found is None:
@@ -45,6 +49,8 @@ def coarse_step(engine: "Engine", graph: Bipartite) -> "Point | None":
     excess = np.bincount(row_labels, to_host(engine.rows.weights), count) - np.bincount(
         col_labels, to_host(engine.cols.weights), count
     )
+    if trapped(links, excess, SETTLED * here.error):
+        return Status.INFEASIBLE
     shift = balance(links, excess)
     if shift is None:
         return None
@@ -102,6 +108,17 @@ def _grouped_lse(values: Vector, labels: Labels, count: int) -> Vector:
     sums = np.bincount(labels, np.exp(values - safe[labels]), count)
     with np.errstate(divide="ignore"):
         return safe + np.log(sums)
+
+
+def trapped(links: Vector, excess: Vector, tol: float) -> bool:
+    """Whether the components that one of them reaches through finite costs hold more mass than they take in.
+
+    This is a violated condition of Hall. A component of merged ones counts as reaching what any of them reaches.
+    """
+    reach = np.isfinite(links) | np.eye(excess.shape[0], dtype=bool)
+    for middle in range(excess.shape[0]):
+        reach |= reach[:, middle, None] & reach[None, middle, :]
+    return bool(np.any(reach @ excess > tol))
 
 
 def balance(links: Vector, excess: Vector) -> Vector | None:

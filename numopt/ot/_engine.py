@@ -33,9 +33,17 @@ ABSORB = 100.0
 CHECK_SCALINGS = 8
 # The last step may leave this part of the error that is asked for, times the factor by which Newton steps overrate.
 LAST_STEP = 1e-3
+# No row or column may be off by more than this times `tol` of its own weight, as far as so many scalings lead.
+POLISHED, POLISHING = 1e3, 20
 FAILURES = 3
 FALLBACK_SWEEPS = 20
-DIVERGED = 1e8
+DIVERGED = 1e8  # potentials of this many times the largest cost
+
+DIVERGING = "The potentials diverge: the pairs of finite cost cannot carry these marginals"
+TRAPPED = (
+    "The pairs of finite cost cannot carry these marginals: a set of sources holds more mass than all targets that it "
+    "reaches"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +212,10 @@ class Engine:
             if wants_coarse:
                 wants_coarse = False
                 coarse = coarse_step(self, graph)
-                if coarse is not None:
+                if coarse is Status.INFEASIBLE:
+                    self.detail = TRAPPED
+                    yield Status.INFEASIBLE
+                elif coarse is not None:
                     yield self._moved(coarse, "coarse")
                     continue
             before = self.here.error
@@ -229,7 +240,7 @@ class Engine:
         if self.reg == self.options.reg and (self.best is None or point.error < self.best.error):
             self.best = point
         if point.largest > DIVERGED * max(self.cost.largest, self.reg):
-            self.detail = "The potentials diverge: the pairs of finite cost cannot carry these marginals"
+            self.detail = DIVERGING
             return Status.INFEASIBLE
         return None
 
@@ -303,7 +314,31 @@ class Engine:
             self.reg = self.options.reg
             self.log_sweep(self.here.g)
         assert self.best is not None
-        return self._gauged(self.best)
+        return self._polished(self._gauged(self.best))
+
+    def _polished(self, point: Point) -> Point:
+        """Make rows and columns right whose weights are so small that the error in the norm does not see them.
+
+        Scaling all rows, or all columns, to their weights never raises the sum of both errors.
+        """
+        if not (self.rows.fixed and self.cols.fixed):
+            return point
+        xp, a, b = self.xp, self.rows.weights, self.cols.weights
+        best = point
+        for turn in range(POLISHING):
+            worst = max(scalars(xp, xp.max(xp.abs(point.row_gap) / a), xp.max(xp.abs(point.col_gap) / b)))
+            if not POLISHED * self.options.tol < worst < math.inf:
+                break
+            f, g = point.f, point.g
+            if turn % 2 == 0:
+                f = f + self.reg * (self.rows.log_weights - xp.log(point.r))
+            else:
+                g = g + self.reg * (self.cols.log_weights - xp.log(point.c))
+            point = self.evaluate(f, g)
+            if not point.error <= max(best.error, 0.5 * self.options.tol * self.mass):
+                break
+            best = point
+        return best
 
     def _gauged(self, point: Point) -> Point:
         """Shift to sum(b g) = 0, which leaves the plan alone."""
