@@ -49,6 +49,106 @@ def solve(
     verbose: int = 0,
     history: bool = False,
 ) -> OTResult:
+    """Entropic optimal transport between weights a and b for a matrix of costs.
+
+    Minimises  <C, P> + reg * sum_ij P_ij (log P_ij - 1)  over P >= 0 with P 1 = a and P' 1 = b.
+
+    Parameters
+    ----------
+    a : array of shape (n,), or None
+        Weights of the sources, non-negative, NumPy or CuPy; all arrays of the result share library, device and dtype of
+        the data. None means uniform. Atoms of weight zero get potentials (their c-transform) and an empty row.
+    b : array of shape (m,), or None
+        Weights of the targets, of the same mass.
+    C : array of shape (n, m), float64 or float32
+        Costs; +inf forbids a pair.
+    reg : float
+        Regularisation, in units of the cost (the paper's 1 / eta); the smaller, the closer to unregularised transport.
+    method : {'sns', 'sinkhorn'}
+        Sweeps and then sparse Newton steps [1]_, or sweeps alone.
+    reg_m : float or pair of float, optional
+        Unbalanced transport: the marginals may differ from `a` and `b` at the price reg_m * KL(P 1 | a) and
+        reg_m * KL(P' 1 | b); a pair gives each side its own, inf keeps that marginal fixed.
+    tol : float, optional
+        Converged when the marginal error, recomputed for the answer, is at most `tol` * sum(a). The error is
+        |P 1 - a|_1 + |P' 1 - b|_1; unbalanced, with a exp(-f / reg_m) for a and alike for b. Default 1e-9, or ten
+        times the rounding floor eps * max(4, max C / (20 reg)) where that is more.
+    norm : {'l1', 'linf'}
+        'linf' measures by the largest entry of both errors instead of their sums.
+    warmup : 'auto' or int
+        Sweeps before the first Newton step of each stage: as long as they are the faster method, or a number.
+    density : 'auto', 'paper', 'ssns' or float
+        Entries that a Newton system keeps: all but a part of each row's and column's mass that goes to zero with the
+        error; the largest 2 n of all, as in [1]_; the rule and shift of SSNS; or the largest of a given part.
+    linsolver : {'auto', 'cg', 'exact-pcg', 'direct', 'tree'}
+        Newton systems by conjugate gradients on the Schur complement with its diagonal as preconditioner ('cg'), by
+        conjugate gradients on the full plan's system with the factored sparse one as preconditioner, by Cholesky
+        factors (sparse LU on the host past 12000 atoms on the shorter side), or preconditioned by the heaviest spanning
+        tree (NumPy only). 'auto' is 'cg', and 'direct' after two solves that hit the limit of 400 iterations.
+    anneal : 'auto', bool or None
+        Solve first for larger regularisations, from max C / 20 down in ratios of at most 4; 'auto' and True do so for
+        balanced problems with reg below max C / 100.
+    init : OTResult or pair of arrays (f, g), optional
+        Potentials to start from, in units of the cost; turns annealing off.
+    mass_tol : float
+        Largest relative difference of sum(a) and sum(b); within it `b` is scaled to the mass of `a`.
+    plan : {'dense', 'sparse', 'lazy', None}
+        Form of the plan: an array, a CSR array without entries that together weigh less than a tenth of the
+        tolerance, a `LazyPlan`, or none.
+    refine : bool
+        For float32 data: float64 potentials and sums, so that tolerances below the floor of float32 can be met.
+    maxiter : int, optional
+        Limit on sweeps, Newton steps and coarse steps together (default 10000).
+    time_limit : float, optional
+        Seconds.
+    callback : callable, optional
+        By SciPy's rule: ``callback(intermediate_result=res)`` with the plan as ``x``, or ``callback(plan)``;
+        StopIteration stops the solve, which then returns its best point.
+    verbose : {0, 1, 2}
+        Silent, a progress bar, or a line a step through the ``numopt`` logger.
+    history : bool
+        Record per step: marginal_error (inf before the last stage), fun (the dual value), reg, l1, sweep (1 or 0),
+        density, cg, shift, kernel_passes, seconds.
+
+    Returns
+    -------
+    res : OTResult
+        Plan, potentials, values, bounds on the unregularised cost, certificate and counts; see `OTResult`. `success`
+        is True only if the recomputed error is at most `tol`.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit (also for a matrix as first argument: the order is a, b, C, reg), negative or NaN
+        weights, masses that differ, reg <= 0, NaN or -inf among the costs, an atom with mass whose costs are all +inf,
+        or a `tol` below the rounding floor of float32.
+    TypeError
+        For complex or sparse costs, and for mixed array libraries.
+
+    Notes
+    -----
+    A pass over the plan takes one exponential for each pair; a solve takes 20 to 100 of them, and the Newton systems
+    hold the entries that matter only. Failures come back as `status` with what to try: MAXITER, TIME_LIMIT, CALLBACK,
+    PRECISION (rounding keeps the error above `tol`), STALLED, INFEASIBLE (the pairs of finite cost cannot carry these
+    marginals). For a few thousand atoms an exact solver, POT's ``emd``, is as fast where no gradients and no smooth
+    plan are wanted.
+
+    References
+    ----------
+    .. [1] X. Tang, M. Shavlovsky, H. Rahmanian, E. Tardini, K. K. Thekumparampil, T. Xiao, L. Ying, "Accelerating
+       Sinkhorn Algorithm with Sparse Newton Iterations", ICLR 2024.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numopt
+    >>> x = np.linspace(0, 1, 50)
+    >>> a = np.exp(-((x - 0.3) ** 2) / 0.01)
+    >>> b = np.exp(-((x - 0.6) ** 2) / 0.02)
+    >>> res = numopt.ot.solve(a / a.sum(), b / b.sum(), (x[:, None] - x) ** 2, reg=1e-3)
+    >>> res.success, round(res.value, 4), bool(res.lower_bound <= res.value)
+    (True, 0.0913, True)
+    """
     rho = penalties(reg_m)
     mass_tol = check_scalar(mass_tol, "mass_tol", low=0.0)
     problem = dense_problem(a, b, C, mass_tol=mass_tol, rho=rho, refine=refine)
@@ -99,6 +199,107 @@ def solve_points(
     verbose: int = 0,
     history: bool = False,
 ) -> OTResult:
+    """Entropic optimal transport between two clouds of points, costs worked out on the fly.
+
+    As `solve` with C_ij = |X_i - Y_j|^2 (or another metric) in O((n + m) d + kept entries) memory.
+
+    Parameters
+    ----------
+    X : array of shape (n, d), float64 or float32
+        Sources, NumPy or CuPy.
+    Y : array of shape (m, d)
+        Targets.
+    reg : float
+        Regularisation, in units of the cost.
+    a, b : array of shape (n,) and (m,), optional
+        Weights; uniform by default.
+    metric : {'sqeuclidean', 'euclidean', 'cityblock'}
+        Cost of a pair.
+    method : {'sns', 'sinkhorn'}
+        Sweeps and then sparse Newton steps [1]_, or sweeps alone.
+    reg_m : float or pair of float, optional
+        Unbalanced transport: the marginals may differ from `a` and `b` at the price reg_m * KL(P 1 | a) and
+        reg_m * KL(P' 1 | b); a pair gives each side its own, inf keeps that marginal fixed.
+    tol : float, optional
+        Converged when the marginal error, recomputed for the answer, is at most `tol` * sum(a). The error is
+        |P 1 - a|_1 + |P' 1 - b|_1; unbalanced, with a exp(-f / reg_m) for a and alike for b. Default 1e-9, or ten
+        times the rounding floor eps * max(4, max C / (20 reg)) where that is more.
+    norm : {'l1', 'linf'}
+        'linf' measures by the largest entry of both errors instead of their sums.
+    warmup : 'auto' or int
+        Sweeps before the first Newton step of each stage: as long as they are the faster method, or a number.
+    linsolver : {'auto', 'cg', 'exact-pcg', 'direct', 'tree'}
+        Newton systems by conjugate gradients on the Schur complement with its diagonal as preconditioner ('cg'), by
+        conjugate gradients on the full plan's system with the factored sparse one as preconditioner, by Cholesky
+        factors (sparse LU on the host past 12000 atoms on the shorter side), or preconditioned by the heaviest spanning
+        tree (NumPy only). 'auto' is 'cg', and 'direct' after two solves that hit the limit of 400 iterations.
+    anneal : 'auto', bool or None
+        Solve first for larger regularisations, from max C / 20 down in ratios of at most 4; 'auto' and True do so for
+        balanced problems with reg below max C / 100.
+    init : OTResult or pair of arrays (f, g), optional
+        Potentials to start from, in units of the cost; turns annealing off.
+    mass_tol : float
+        Largest relative difference of sum(a) and sum(b); within it `b` is scaled to the mass of `a`.
+    plan : {'dense', 'sparse', 'lazy', None}
+        Form of the plan: an array, a CSR array without entries that together weigh less than a tenth of the
+        tolerance, a `LazyPlan`, or none.
+    max_nnz : int, optional
+        Most entries that a Newton system may keep; by default what takes a quarter of the device's memory. Where the
+        error asks for more, conjugate gradients work with the full plan on the fly.
+    refine : bool
+        For float32 data: float64 potentials and sums, so that tolerances below the floor of float32 can be met.
+    maxiter : int, optional
+        Limit on sweeps, Newton steps and coarse steps together (default 10000).
+    time_limit : float, optional
+        Seconds.
+    callback : callable, optional
+        By SciPy's rule: ``callback(intermediate_result=res)`` with the plan as ``x``, or ``callback(plan)``;
+        StopIteration stops the solve, which then returns its best point.
+    verbose : {0, 1, 2}
+        Silent, a progress bar, or a line a step through the ``numopt`` logger.
+    history : bool
+        Record per step: marginal_error (inf before the last stage), fun (the dual value), reg, l1, sweep (1 or 0),
+        density, cg, shift, kernel_passes, seconds.
+
+    Returns
+    -------
+    res : OTResult
+        Plan, potentials, values, bounds on the unregularised cost, certificate and counts; see `OTResult`. `success`
+        is True only if the recomputed error is at most `tol`.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit (also for a matrix as first argument: the order is a, b, C, reg), negative or NaN
+        weights, masses that differ, reg <= 0, NaN or -inf among the costs, an atom with mass whose costs are all +inf,
+        or a `tol` below the rounding floor of float32.
+    TypeError
+        For complex or sparse costs, and for mixed array libraries.
+
+    Notes
+    -----
+    A pass over the plan takes one exponential for each pair; a solve takes 20 to 100 of them, and the Newton systems
+    hold the entries that matter only. Failures come back as `status` with what to try: MAXITER, TIME_LIMIT, CALLBACK,
+    PRECISION (rounding keeps the error above `tol`), STALLED, INFEASIBLE (the pairs of finite cost cannot carry these
+    marginals). For a few thousand atoms an exact solver, POT's ``emd``, is as fast where no gradients and no smooth
+    plan are wanted.
+
+    References
+    ----------
+    .. [1] X. Tang, M. Shavlovsky, H. Rahmanian, E. Tardini, K. K. Thekumparampil, T. Xiao, L. Ying, "Accelerating
+       Sinkhorn Algorithm with Sparse Newton Iterations", ICLR 2024.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numopt
+    >>> X = np.random.default_rng(0).standard_normal((200, 2))
+    >>> res = numopt.ot.solve_points(X, X + [3.0, 0.0], reg=0.1)
+    >>> res.success, round(res.value, 1)
+    (True, 9.1)
+    >>> (res.plan @ X).shape
+    (200, 2)
+    """
     rho = penalties(reg_m)
     check_choice(metric, "metric", tuple(METRICS))
     mass_tol = check_scalar(mass_tol, "mass_tol", low=0.0)
