@@ -64,8 +64,9 @@ _RC: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Figure:
-    """A PNG image, its title and reading hint for the page, and its text for those who do not see it."""
+    """A PNG image, its name, its title and reading hint for the page, and its text for those who do not see it."""
 
+    name: str
     title: str
     hint: str
     png: bytes
@@ -127,7 +128,7 @@ def performance_figure(records: Sequence[Record], tol: str, solved: str) -> Figu
         + (f" {profile.n_unsolved} are solved by nobody." if profile.n_unsolved else "")
     )
     hint = "Share of the problems solved within a factor of the fastest solver: higher and further left is better."
-    return Figure(f"Performance profile (Dolan-Moré), {solved}", hint, image, alt)
+    return Figure("performance", f"Performance profile (Dolan-Moré), {solved}", hint, image, alt)
 
 
 def fractions(ax: Any, label: str) -> None:

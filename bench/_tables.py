@@ -3,10 +3,13 @@
 The same rows serve the terminal, the HTML page and the documentation.
 """
 
+import functools
+import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 from numopt.bench._profiles import is_solved
@@ -139,6 +142,14 @@ def is_race(records: Sequence[Record]) -> bool:
     return any(record["repeats"] >= RACE_REPEATS for record in records)
 
 
+@functools.cache
+def published() -> dict[str, Any]:
+    """The published counts, each set with its source."""
+    text = resources.files("numopt.bench").joinpath("published.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
 def as_text(table: Table) -> str:
     """Aligned columns for a terminal."""
     lines = [table.head, *table.rows]
@@ -157,11 +168,11 @@ def as_text(table: Table) -> str:
 
 def as_rst(table: Table) -> str:
     """A ``list-table`` directive."""
-    out = [f".. list-table:: {_escape(table.caption)}", "   :header-rows: 1", ""]
+    out = [f".. list-table:: {escape(table.caption)}", "   :header-rows: 1", ""]
     for line in [table.head, *table.rows]:
         for i, text in enumerate(line):
-            out.append(("   * - " if i == 0 else "     - ") + _escape(text))
-    out += ["", _escape(table.note)] if table.note else []
+            out.append(("   * - " if i == 0 else "     - ") + escape(text))
+    out += ["", escape(table.note)] if table.note else []
     return "\n".join(line.rstrip() for line in out) + "\n"
 
 
@@ -170,5 +181,6 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Keep text from being read as markup."""
     return text.replace("\\", "\\\\").replace("*", "\\*").replace("|", "\\|").replace("_", "\\_")

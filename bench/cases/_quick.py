@@ -29,7 +29,7 @@ MNIST, COLOURS = "mnist-l2/1e-3", "colours-800/1e-3"
 
 SOLVERS = {
     "equality": ("numopt", "slsqp", "trust-constr", "ipopt"),
-    "transport": ("numopt", "pot-sinkhorn", "pot-sinkhorn-log", "pot-emd"),
+    "transport": ("numopt", "pot-sinkhorn", "pot-emd"),
 }
 
 

@@ -28,8 +28,8 @@ CPU_SOLVERS = (
     "numopt", "pot-sinkhorn", "pot-sinkhorn-log", "pot-emd", "regot-ssns", "regot-splr", "mdot-tnt", "ott",
 )  # fmt: skip
 GPU_SOLVERS = ("numopt", "pot-sinkhorn-log", "ott", "mdot-tnt", "geomloss")
-DENSE_ALONE = ("pot-sinkhorn-log", "ott", "mdot-tnt")
-"""Solvers that are given a matrix of costs, which 100000 points do not have room for."""
+FROM_POINTS = ("numopt", "geomloss")
+"""Solvers that need no matrix of costs, for which 100000 points leave no room."""
 
 LEVEL = "1e-9"
 LOOSE_LEVELS = ("1e-4", "1e-6")
@@ -69,7 +69,8 @@ class Transport(Case):
             for label in labels(GPU if gpu else CPU, options.problems)
             for level in (LEVEL, *(() if gpu else LOOSE_LEVELS))
             for solver in solvers
-            if (level == LEVEL or solver in LOOSE_SOLVERS) and not (label.startswith("cloud") and solver in DENSE_ALONE)
+            if level == LEVEL or solver in LOOSE_SOLVERS
+            if not label.startswith("cloud") or solver in FROM_POINTS
             for seed in options.seeds or (0,)
         ]
 

@@ -90,6 +90,10 @@ class Family(ABC, Generic[P, O]):
     def cards(self, records: Sequence[Record]) -> list[Card]:
         """A card for each solver."""
 
+    def documented(self, records: Sequence[Record]) -> list[Figure]:
+        """The figures that the documentation shows above the tables."""
+        return []
+
     @abstractmethod
     def figures(self, records: Sequence[Record]) -> list[Figure]:
         """The figures of the page (matplotlib is installed when this is called)."""

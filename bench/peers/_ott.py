@@ -1,5 +1,6 @@
 """OTT-JAX: Sinkhorn in the log domain, compiled, in double precision."""
 
+import functools
 import os
 from typing import Any
 
@@ -21,7 +22,7 @@ class Ott(TransportSolver):
         jax = _import(settings)
         self._wait = jax.block_until_ready
         # With momentum neither marginal is exact: each gets half of the tolerance.
-        self._solve = jax.jit(_solver(problem.reg, 0.5 * (settings.tol or 1e-9)))
+        self._solve = _compiled(problem.reg, 0.5 * (settings.tol or 1e-9))
         parts = (problem.C, problem.a, problem.b)
         self._arrays = [jax.numpy.asarray(x.get() if hasattr(x, "get") else x) for x in parts]
 
@@ -41,7 +42,10 @@ class Ott(TransportSolver):
         )
 
 
-def _solver(reg: float, threshold: float) -> Any:
+@functools.cache
+def _compiled(reg: float, threshold: float) -> Any:
+    """The solver as one function, the same for all repetitions: a new one would be compiled again."""
+    import jax
     from ott.geometry.geometry import Geometry
     from ott.problems.linear.linear_problem import LinearProblem
     from ott.solvers.linear.acceleration import Momentum
@@ -54,7 +58,7 @@ def _solver(reg: float, threshold: float) -> Any:
         out = sinkhorn(LinearProblem(Geometry(cost_matrix=cost, epsilon=reg), a=a, b=b))
         return out.f, out.g, out.matrix, out.n_iters, out.converged
 
-    return solve
+    return jax.jit(solve)
 
 
 def _import(settings: Settings) -> Any:

@@ -10,8 +10,8 @@ import numpy as np
 from numopt.bench._run import Run
 from numopt.bench.cases import Case, Options
 from numopt.bench.families.equality import Tiny
-from numopt.bench.peers import Point, PointSolver, Settings
-from numopt.problems import Problem
+from numopt.bench.peers import Coupling, Point, PointSolver, Settings, TransportSolver
+from numopt.problems import Problem, TransportProblem
 
 
 class Newton(PointSolver):
@@ -145,3 +145,29 @@ def make_run(**changes: Any) -> Run:
 
 
 CASE = Fake()
+
+
+class PlainSinkhorn(TransportSolver):
+    """Sinkhorn's iteration on the stored kernel."""
+
+    name = "plain-sinkhorn"
+
+    def set_problem(self, problem: TransportProblem, settings: Settings) -> None:
+        self._problem = problem
+        self._tol = settings.tol or 1e-9
+
+    def run(self) -> None:
+        p = self._problem
+        K = np.exp(-p.C / p.reg)
+        u = np.ones(p.n)
+        for self._nit in range(1, 10_000):
+            v = p.b / (K.T @ u)
+            if np.abs(u * (K @ v) - p.a).sum() <= self._tol:
+                break
+            u = p.a / (K @ v)
+        self._u, self._v, self._plan = u, v, u[:, None] * K * v
+
+    def get_result(self) -> Coupling:
+        reg = self._problem.reg
+        f, g = reg * np.log(self._u), reg * np.log(self._v)
+        return Coupling(plan=self._plan, f=f, g=g, success=True, outcome="ok", message="done", nit=self._nit)

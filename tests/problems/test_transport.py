@@ -105,6 +105,12 @@ def test_clusters_need_one_millionth_of_the_mass_to_cross():
         TransportProblem.clusters(3, reg=1.0)
 
 
+def test_colours_come_from_the_photographs_that_scikit_learn_ships():
+    pytest.importorskip("PIL")
+    problem = TransportProblem.colours(30, reg=1e-2)
+    assert (problem.C.shape, problem.C.max(), problem.source) == ((30, 30), 1.0, "scikit-learn's sample images")
+
+
 def test_images_are_normalised_raised_and_normalised(digits: np.ndarray):
     problem = TransportProblem.mnist(reg=1e-3, pair=4, metric="cityblock")
     first, second = np.random.default_rng(4).choice(5, 2, replace=False)

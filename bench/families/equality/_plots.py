@@ -63,7 +63,7 @@ def solved_in_time(records: Sequence[Record]) -> Figure | None:
     )
     hint = "Share of the problems solved within the time on the axis: higher and further left is better."
     return Figure(
-        f"Solved within a time, KKT ≤ {tol}", hint, image, f"Fraction of problems solved against time. {said}"
+        "solved", f"Solved within a time, KKT ≤ {tol}", hint, image, f"Fraction of problems solved against time. {said}"
     )
 
 
@@ -88,7 +88,7 @@ def accuracy(records: Sequence[Record]) -> Figure | None:
         + "."
     )
     hint = "How accurate the answers are when a solver stops by itself: further right is better."
-    return Figure("Accuracy reached", hint, image, alt)
+    return Figure("accuracy", "Accuracy reached", hint, image, alt)
 
 
 def evaluations(records: Sequence[Record]) -> Figure | None:
@@ -115,7 +115,7 @@ def evaluations(records: Sequence[Record]) -> Figure | None:
         "Work instead of time, without the derivatives: evaluations until objective and constraints together "
         f"have come down to {DATA_TAU:g} of where they began."
     )
-    return Figure(f"Data profile (Moré-Wild), merit reduced to {DATA_TAU:g}", hint, image, alt)
+    return Figure("evaluations", f"Data profile (Moré-Wild), merit reduced to {DATA_TAU:g}", hint, image, alt)
 
 
 def time_to_accuracy(records: Sequence[Record]) -> Figure | None:
@@ -147,7 +147,7 @@ def time_to_accuracy(records: Sequence[Record]) -> Figure | None:
         image = png()
     alt = "Lowest KKT norm so far against time on " + ", ".join(chosen) + ". " + _reached(chosen)
     hint = "Lowest KKT norm so far. A dot marks where the solver stopped by itself, the dotted line 1e-8."
-    return Figure("Time to accuracy, problems that took longest", hint, image, alt, wide=columns > 2)
+    return Figure("paths", "Time to accuracy, problems that took longest", hint, image, alt, wide=columns > 2)
 
 
 def _longest(records: Sequence[Record]) -> dict[str, list[Record]]:

@@ -1,15 +1,11 @@
 """Tables of runs on equality-constrained problems: iterations, times and the KKT norms reached."""
 
-import functools
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import resources
-from typing import Any
 
 from numopt.bench import _tables
 from numopt.bench._profiles import TIMER_RESOLUTION
 from numopt.bench._records import Record
-from numopt.bench._tables import Cell, Table, duration, median, number, residual, solvers_of
+from numopt.bench._tables import Cell, Table, duration, median, number, published, residual, solvers_of
 
 LEVELS = ("1e-4", "1e-6", "1e-8")
 """Levels of the recomputed KKT norm at which a run counts as solved."""
@@ -168,14 +164,6 @@ def accuracy(records: Sequence[Record]) -> Table:
         "memory MiB",
     ]
     return Table("Times and the accuracy they bought", head, rows)
-
-
-@functools.cache
-def published() -> dict[str, Any]:
-    """The published counts, each set with its source."""
-    text = resources.files("numopt.bench").joinpath("published.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
 
 
 _PUBLISHED_COLUMN = {"numopt-gv": "gv", "numopt-rk": "rk", "numopt-l1-adaptive": "l1_adaptive", "numopt-l1": "l1"}

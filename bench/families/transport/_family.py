@@ -57,6 +57,11 @@ class Transport(Family[TransportProblem, Coupling]):
             cards.append(Card(solver, len(done), len(own), f"median time {time}"))
         return cards
 
+    def documented(self, records: Sequence[Record]) -> list[Figure]:
+        from numopt.bench.families.transport._plots import path_figures
+
+        return path_figures(records)
+
     def figures(self, records: Sequence[Record]) -> list[Figure]:
         from numopt.bench.families.transport._plots import figures
 

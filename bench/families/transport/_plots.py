@@ -15,13 +15,16 @@ Floats = NDArray[np.float64]
 FLOOR = 1e-16
 """Gaps below this are drawn here: a logarithmic axis has no zero."""
 
-MOST_CURVES = 6
-
 
 def figures(records: Sequence[Record]) -> list[Figure]:
     """All figures that these runs allow."""
-    drawn = [times(records), gaps(records), densities(records)]
-    return [figure for figure in drawn if figure is not None]
+    profile = times(records)
+    return [*([profile] if profile is not None else []), *path_figures(records)]
+
+
+def path_figures(records: Sequence[Record]) -> list[Figure]:
+    """The figures of the runs whose whole path is recorded."""
+    return [figure for figure in (gaps(records), densities(records)) if figure is not None]
 
 
 def times(records: Sequence[Record]) -> Figure | None:
@@ -36,7 +39,7 @@ def gaps(records: Sequence[Record]) -> Figure | None:
     if not paths:
         return None
     hint = "Distance of the dual value to the best one found, at the final regularisation. Steps of all kinds count."
-    return _panels(paths, "Optimality gap", "gap of the dual", hint)
+    return _panels("gap", paths, "Optimality gap", "relative gap of the dual", hint)
 
 
 def densities(records: Sequence[Record]) -> Figure | None:
@@ -45,20 +48,26 @@ def densities(records: Sequence[Record]) -> Figure | None:
     if not paths:
         return None
     hint = "Part of the n x m entries that stay in the sparsified Hessian, at each Newton step."
-    return _panels(paths, "Sparsity of the Hessian", "entries kept", hint)
+    return _panels("density", paths, "Sparsity of the Hessian", "entries kept", hint)
 
 
 Path = tuple[Floats, Floats]
 
 
 def _traced(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """Runs with a history, by problem; the ones with the most steps where there are many."""
+    """Runs with a history, of each problem at its smallest regularisation."""
     found: dict[str, list[Record]] = {}
+    smallest: dict[str, float] = {}
     for record in records:
         if record.get("history"):
             found.setdefault(record["problem"], []).append(record)
-    longest = sorted(found, key=lambda label: -max(r["nit"] for r in found[label]))[:MOST_CURVES]
-    return {label: members for label, members in found.items() if label in longest}
+            stem = _stem(record["problem"])
+            smallest[stem] = min(record["reg"], smallest.get(stem, record["reg"]))
+    return {label: part for label, part in found.items() if part[0]["reg"] == smallest[_stem(label)]}
+
+
+def _stem(problem: str) -> str:
+    return problem.rpartition("/")[0]
 
 
 def _columns(record: Record) -> dict[str, Floats]:
@@ -92,8 +101,8 @@ def _steps(there: NDArray[np.bool_]) -> Floats:
     return 1.0 + np.flatnonzero(there).astype(np.float64)
 
 
-def _panels(paths: dict[str, dict[str, Path]], title: str, label: str, hint: str) -> Figure:
-    """One panel for each problem, a curve for each solver, both axes logarithmic."""
+def _panels(name: str, paths: dict[str, dict[str, Path]], title: str, label: str, hint: str) -> Figure:
+    """One panel for each problem, a curve for each solver."""
     columns = min(3, len(paths))
     rows = -(-len(paths) // columns)
     with drawing(4.0 * columns, 3.0 * rows + 0.4, nrows=rows, ncols=columns, squeeze=False) as (figure, axes, png):
@@ -103,8 +112,12 @@ def _panels(paths: dict[str, dict[str, Path]], title: str, label: str, hint: str
                 (line,) = ax.plot(steps, values, marker=".", markersize=3, **style_of(solver))
                 handles.setdefault(solver, line)
             ax.set_title(problem)
-            ax.set_xscale("log")
-            ax.set_yscale("log")
+            ax.set_xlim(left=0)
+            if name == "density":
+                ax.set_ylim(bottom=0)
+                ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
+            else:
+                ax.set_yscale("log")
         for ax in axes.flat[len(paths) :]:
             ax.set_visible(False)
         for ax in axes[:, 0]:
@@ -119,4 +132,4 @@ def _panels(paths: dict[str, dict[str, Path]], title: str, label: str, hint: str
         for solver, (steps, values) in curves.items()
     ]
     text = f"{title} against the steps; at the end {'; '.join(ends)}."
-    return Figure(f"{title} against steps", hint, image, text, wide=columns > 2)
+    return Figure(name, f"{title} against steps", hint, image, text, wide=columns > 2)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from numopt.bench._profiles import is_solved
 from numopt.bench._records import Record
-from numopt.bench._tables import Cell, Table, cells, duration, median, number, residual, solvers_of
+from numopt.bench._tables import Cell, Table, cells, duration, median, number, published, residual, solvers_of
 
 REFERENCE = "numopt"
 DEFAULT_LEVEL = "1e-9"
@@ -28,6 +28,10 @@ def reg_of(problem: str) -> str:
 def is_done(record: Record) -> bool:
     """Whether a run reached the error that it was asked for."""
     return is_solved(record, level_of(record))
+
+
+PUBLISHED = {"numopt": "sns", "numopt-no-anneal": "sns", "numopt-no-warmup": "sns", "pot-sinkhorn": "sinkhorn"}
+"""Which published count a solver is set beside."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +133,12 @@ def accuracy(records: Sequence[Record]) -> Table:
 
 
 def statistics_over_draws(records: Sequence[Record]) -> Table:
-    """Iterations, seconds and errors over the draws of each problem: medians with standard deviations."""
+    """Iterations, seconds and errors over the draws of each problem, beside the published iterations."""
+    level = _levels(records)[-1]
+    reference = published().get(records[0]["case"], {"problems": {}})
     rows = []
-    for problem, row in cells(records, _levels(records)[-1]).items():
+    for problem, row in cells(records, level).items():
+        counts = reference["problems"].get(problem, {})
         for solver, cell in row.items():
             parts = [cell.median(f"counts.nit_{part}") for part in ("sinkhorn", "newton", "coarse")]
             rows.append(
@@ -141,22 +148,15 @@ def statistics_over_draws(records: Sequence[Record]) -> Table:
                     f"{cell.solved()}/{cell.runs}",
                     _spread(cell.values("nit"), number),
                     " + ".join(map(number, parts)) if None not in parts else "",
-                    _spread(cell.values("seconds"), duration),
+                    number(counts.get(PUBLISHED.get(solver))),
+                    _spread(cell.values("seconds"), duration) if cell.status == "ok" else _stopped(cell),
                     residual(max(cell.values("error"), default=None)),
                 ]
             )
-    level = _levels(records)[-1]
-    head = [
-        "problem",
-        "solver",
-        f"error <= {level}",
-        "iterations",
-        "Sinkhorn + Newton + coarse",
-        "time",
-        "largest error",
-    ]
+    head = ["problem", "solver", f"error <= {level}", "iterations", "Sinkhorn + Newton + coarse", "published", "time"]
     note = "Medians over the draws (standard deviation). Every step counts: Sinkhorn sweeps, Newton and coarse steps."
-    return Table("Iterations and times over draws", head, rows, note)
+    note += f" Published: {reference['source']}." if "source" in reference else ""
+    return Table("Iterations and times over draws", [*head, "largest error"], rows, note)
 
 
 def _levels(records: Iterable[Record]) -> list[str]:
