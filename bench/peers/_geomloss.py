@@ -26,11 +26,13 @@ class GeomLoss(TransportSolver):
 
         if problem.X is None or problem.metric != "sqeuclidean":
             raise UnsuitableProblemError(f"{self.name} needs points and squared distances; {problem.name} has others.")
+        online = problem.C is None
+        if online and importlib.util.find_spec("pykeops") is None:
+            raise UnsuitableProblemError(f"{self.name} needs pykeops for points without a cost matrix.")
         torch.set_num_threads(settings.threads)
         device = "cuda" if settings.device == "gpu" else "cpu"
         self._problem = problem
         self._arrays = [torch.as_tensor(x, device=device) for x in (problem.a, problem.X, problem.b, problem.Y)]
-        online = problem.C is None
         self._loss = SamplesLoss(
             "sinkhorn",
             p=2,

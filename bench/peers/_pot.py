@@ -46,7 +46,8 @@ class _Sinkhorn(TransportSolver):
 
     def get_result(self) -> Coupling:
         log, reg = self._log, self._problem.reg
-        error = float(log["err"][-1])
+        # Where the kernel underflows it ends before it has looked at the error.
+        error = float(log["err"][-1]) if log["err"] else math.nan
         return Coupling(
             plan=self._plan,
             f=reg * self._potential("u"),

@@ -180,6 +180,21 @@ def _reference(problem: TransportProblem) -> tuple[Any, Any, Any]:
     return found.plan, found.f, found.g
 
 
+def test_a_kernel_that_underflows_is_an_answer_that_is_not_solved():
+    problem = TransportProblem.points(30, reg=1e-5)
+    solver = peers.get("pot-sinkhorn", "transport")
+    if solver.missing():
+        pytest.skip("POT is not installed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        solver.set_problem(problem, peers.Settings(tol=1e-9))
+        solver.run()
+        found = solver.get_result()
+        judged = FAMILY.judge(problem, found, problem)
+    assert not found.success
+    assert not any(judged["solved"].values())
+
+
 def test_numopt_tells_its_steps_and_its_path():
     solver = peers.get("numopt", "transport")
     solver.set_problem(PROBLEM, peers.Settings(tol=1e-10, options={"history": True}))
