@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numopt import kernels
-from numopt._array import is_numpy, namespace
+from numopt._array import device_of, is_numpy, namespace
 from numopt._krylov import pcg as generic_pcg
 from numopt._linalg import cho_factor, cho_solve
 from numopt._typing import Array
@@ -98,16 +98,17 @@ def schur_factor(system: System) -> Callable[[Array], Array]:
         return _sparse_factor(system)
     k = kernels.bind(xp)
     columns = system.graph.columns
-    work = xp.empty((k.gram_parts(system.c.shape[0], n), n, n), dtype=system.r.dtype)
-    S = xp.empty((n, n), dtype=system.r.dtype)
+    device = device_of(system.r)
+    work = xp.empty((k.gram_parts(system.c.shape[0], n), n, n), dtype=system.r.dtype, device=device)
+    S = xp.empty((n, n), dtype=system.r.dtype, device=device)
     k.weighted_gram_csr(columns.data, columns.indices, columns.indptr, 1.0 / system.c, work, S)
     S *= -1.0
-    diagonal = xp.arange(n)
     # float32 rounds the lift away: its own precision is the smallest that counts.
     lift = max(LIFT, float(xp.finfo(S.dtype).eps))
     while True:
         lifted = xp.asarray(S, copy=True)
-        lifted[diagonal, diagonal] += system.r * (1.0 + lift)
+        diagonal = xp.reshape(lifted, (-1,), copy=False)[:: n + 1]
+        diagonal += system.r * (1.0 + lift)
         try:
             factor = cho_factor(lifted)
         except np.linalg.LinAlgError:

@@ -32,6 +32,11 @@ class OTResult(OptimizeResult):
         of a feasible pair made from f. NaN where there is no such problem (unbalanced or constrained).
     marginal_error, marginal_error_linf : float
         |P 1 - a|_1 + |P' 1 - b|_1 and the largest entry of both, recomputed for the answer that is returned.
+    multipliers, constraint_values, slack : array of shape (K,)
+        With constraints: the multiplier w_k of each, in P = exp((f + g' + sum_k w_k D_k - C) / reg), which is the slope
+        of `reg_value` in t_k; <D_k, P>; and the slack of each inequality, zero for equations.
+    constraint_error : float
+        With constraints: the largest |<D_k, P> - slack_k - t_k|, relative to half the range of D_k.
     success, status, message : bool, Status, str
         `status` is one of `numopt.Status`; the message says what to try.
     nit, nit_sinkhorn, nit_newton, nit_coarse : int

@@ -16,6 +16,8 @@ from numopt._core.validation import check_choice, check_scalar, check_verbose
 from numopt._typing import Array
 from numopt.ot._adjoint import Potentials
 from numopt.ot._bounds import Bounds, bounds
+from numopt.ot._constrained import ConstrainedEngine
+from numopt.ot._constraints import Constraints, read_constraints
 from numopt.ot._cost import METRICS
 from numopt.ot._engine import Engine, Point
 from numopt.ot._gradients import Pullback
@@ -33,6 +35,7 @@ def solve(
     *,
     method: str = "sns",
     reg_m: Any = None,
+    constraints: Any = None,
     tol: float | None = None,
     norm: str = "l1",
     warmup: int | str = "auto",
@@ -69,6 +72,12 @@ def solve(
     reg_m : float or pair of float, optional
         Unbalanced transport: the marginals may differ from `a` and `b` at the price reg_m * KL(P 1 | a) and
         reg_m * KL(P' 1 | b); a pair gives each side its own, inf keeps that marginal fixed.
+    constraints : list of (D, t, kind), optional
+        Linear constraints on the plan [2]_, few of them: D of shape (n, m), and <D, P> = t for 'eq', <D, P> >= t for
+        'ge'. An inequality has a slack, <D, P> - s = t with s = exp(-w / reg) for its multiplier w, whose entropy
+        reg * s (log s - 1) joins the objective. The error that `tol` bounds then has the further terms
+        |<D, P> - s - t| / (half the range of D), so that success means marginals and constraints. Not
+        with `reg_m`.
     tol : float, optional
         Converged when the marginal error, recomputed for the answer, is at most `tol` * sum(a). The error is
         |P 1 - a|_1 + |P' 1 - b|_1; unbalanced, with a exp(-f / reg_m) for a and alike for b. Default 1e-9, or ten
@@ -121,7 +130,7 @@ def solve(
     ValueError
         For shapes that do not fit (also for a matrix as first argument: the order is a, b, C, reg), negative or NaN
         weights, masses that differ, reg <= 0, NaN or -inf among the costs, an atom with mass whose costs are all +inf,
-        or a `tol` below the rounding floor of float32.
+        constraints of another shape or kind or with `reg_m`, or a `tol` below the rounding floor of float32.
     TypeError
         For complex or sparse costs, and for mixed array libraries.
 
@@ -130,13 +139,15 @@ def solve(
     A pass over the plan takes one exponential for each pair; a solve takes 20 to 100 of them, and the Newton systems
     hold the entries that matter only. Failures come back as `status` with what to try: MAXITER, TIME_LIMIT, CALLBACK,
     PRECISION (rounding keeps the error above `tol`), STALLED, INFEASIBLE (the pairs of finite cost cannot carry these
-    marginals). For a few thousand atoms an exact solver, POT's ``emd``, is as fast where no gradients and no smooth
-    plan are wanted.
+    marginals, or no plan meets the constraints, which the multipliers then prove). For a few thousand atoms an exact
+    solver, POT's ``emd``, is as fast where no gradients and no smooth plan are wanted.
 
     References
     ----------
     .. [1] X. Tang, M. Shavlovsky, H. Rahmanian, E. Tardini, K. K. Thekumparampil, T. Xiao, L. Ying, "Accelerating
        Sinkhorn Algorithm with Sparse Newton Iterations", ICLR 2024.
+    .. [2] X. Tang, H. Rahmanian, M. Shavlovsky, K. K. Thekumparampil, T. Xiao, L. Ying, "A Sinkhorn-type Algorithm for
+       Constrained Optimal Transport", 2024.
 
     Examples
     --------
@@ -154,6 +165,7 @@ def solve(
     problem = dense_problem(a, b, C, mass_tol=mass_tol, rho=rho, refine=refine)
     return solve_problem(
         problem,
+        constraints=None if constraints is None else read_constraints(constraints, problem),
         reg=reg,
         method=method,
         tol=tol,
@@ -331,6 +343,7 @@ def solve_problem(
     problem: Problem,
     *,
     reg: float,
+    constraints: Constraints | None = None,
     init: Any = None,
     plan: str | None = "dense",
     refine: bool = False,
@@ -347,7 +360,13 @@ def solve_problem(
     verbose = check_verbose(verbose)
     start = _start(problem, init)
     deadline = Deadline(settings.time_limit)
-    engine = Engine(problem.cost, problem.rows, problem.cols, settings, recording=history or verbose > 0)
+    recording = history or verbose > 0
+    engine: Engine
+    if constraints is None:
+        engine = Engine(problem.cost, problem.rows, problem.cols, settings, recording=recording)
+    else:
+        multipliers = constraints.start(init)
+        engine = ConstrainedEngine(problem, settings, constraints, multipliers, recording=recording)
     record = History() if history else None
     work = engine.work(start)
     with Progress(verbose, "ot.solve", settings.maxiter) as progress:
@@ -366,6 +385,8 @@ def solve_problem(
             ).status
     work.close()
     point = engine.answer()
+    if isinstance(engine, ConstrainedEngine):
+        problem, with_bounds = engine.solved(problem), False
     return _result(problem, engine, point, status, plan, with_bounds, record, deadline)
 
 
@@ -483,9 +504,12 @@ def _result(
         "stage_seconds": engine.stage_seconds,
         "time": deadline.elapsed(),
     }
+    if isinstance(engine, ConstrainedEngine):
+        fields |= engine.fields(final, status, value, reg_value, whole.rows, nit)
     if record is not None:
         fields["history"] = record.asdict()
-    derivative = Pullback(problem, f, g, whole, reg) if status is Status.CONVERGED else None
+    has_derivative = status is Status.CONVERGED and not isinstance(engine, ConstrainedEngine)
+    derivative = Pullback(problem, f, g, whole, reg) if has_derivative else None
     return make_result(fields, OTResult).attach(derivative)
 
 
