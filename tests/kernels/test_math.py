@@ -1,4 +1,4 @@
-"""Branch-free exp, expm1, log and log1p against long doubles, over the whole range of both formats."""
+"""Branch-free exp, exp2, expm1, log and log1p against long doubles, over the whole range of both formats."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ def _mapped(function: Callable[[float], float]) -> Callable[[np.ndarray, np.ndar
     return mapped
 
 
-MAPPED = {name: _mapped(getattr(_math, name)) for name in NAMES}
+MAPPED = {name: _mapped(getattr(_math, name)) for name in [*NAMES, "exp2"]}
 
 
 def apply(name: str, x: np.ndarray) -> np.ndarray:
@@ -96,7 +96,30 @@ def test_exp_comes_down_to_the_last_subnormal_number(dtype: str) -> None:
     np.testing.assert_array_equal(result, [smallest, 0])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_exp2_is_within_two_units_where_its_result_is_normal(dtype: str) -> None:
+    rng, info = np.random.default_rng(5), np.finfo(dtype)
+    halves = np.arange(info.minexp, info.maxexp, 0.5)
+    x = np.concatenate([rng.uniform(info.minexp, info.maxexp, 60_000), rng.uniform(-2, 2, 60_000), halves]).astype(
+        dtype
+    )
+    x = np.concatenate([x, np.nextafter(x, np.zeros_like(x))])
+    x = x[x < info.maxexp]
+    result, expected = apply("exp2", x), exact("exp2", x)
+    assert result.dtype == dtype
+    assert np.max(np.abs(result - expected) / np.spacing(expected.astype(dtype)).astype(np.longdouble)) <= 2
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_exp2_comes_down_to_zero_and_keeps_nan(dtype: str) -> None:
+    info = np.finfo(dtype)
+    subnormal = apply("exp2", np.linspace(info.minexp - 1, info.minexp, 1001).astype(dtype))
+    assert np.all((subnormal >= 0) & (subnormal <= info.tiny))
+    below = np.array([info.minexp - 1, 2 * info.minexp, info.min, -np.inf, np.nan], dtype=dtype)
+    np.testing.assert_array_equal(apply("exp2", below), [0, 0, 0, 0, np.nan])
+
+
+@pytest.mark.parametrize("name", [*NAMES, "exp2"])
 def test_calls_from_python_are_refused(name: str) -> None:
     with pytest.raises(NotImplementedError):
         getattr(_math, name)(1.0)

@@ -24,19 +24,60 @@ def gram() -> float:
     return float(out.sum())
 
 
-CALLS = {"weighted_gram_csr": gram}
+def transport() -> float:
+    """Call every kernel of entropic transport once; return a checksum."""
+    k, n, parts = bind(np), 1010, 2
+    assert n * n > PARALLEL_MIN_WORK
+    rng = np.random.default_rng(0)
+    X, Y, zeros, ones = rng.random((n, 2)), rng.random((n, 2)), np.zeros(n), np.ones(n)
+    C = ((X[:, None] - Y) ** 2).sum(axis=-1)
+    plan, points = (C, zeros, zeros, 3.0), (X, Y, 0, zeros, zeros, 3.0)
+    P, product, work = np.empty((n, n)), np.zeros((n, 2)), np.empty((parts, n))
+    r, c, z = np.zeros(n), np.zeros(n), np.zeros(n)
+    total = 0.0
+    for name, arguments in (
+        ("gibbs_sums", (*plan, r, work, c)),
+        ("gibbs_plan", (*plan, P, z, work, c)),
+        ("gibbs_lse_rows", (C, zeros, 3.0, z)),
+        ("gibbs_lse_cols", (C, zeros, 3.0, np.empty((2, parts, n)), z)),
+        ("scaling_sweep", (P, r, c, ones.copy(), ones.copy(), z, work, c.copy())),
+        ("point_row_sums", (*points, z)),
+        ("point_lse_rows", (X, Y, 0, zeros, 3.0, z)),
+        ("point_apply", (*points, Y, product)),
+        ("point_value", (*points, z)),
+    ):
+        getattr(k, name)(*arguments)
+        total += float(z.sum() + r.sum() + product.sum())
+
+    floor, count, counts = np.full(n, -np.inf), np.empty(n, "i8"), np.empty((parts, n), "i8")
+    k.point_count(*points, floor, floor, count)
+    k.gibbs_count(*plan, floor, floor, count, counts)
+    indptr = np.concatenate([[0], np.cumsum(count)])
+    rows, columns = ((np.empty(indptr[-1], "i4"), np.empty(indptr[-1])) for _ in range(2))
+    ends = np.cumsum(counts.T.ravel()).reshape(n, parts).T
+    k.point_fill(*points, floor, floor, indptr, *rows)
+    k.gibbs_fill(*plan, floor, floor, indptr, *rows)
+    k.gibbs_fill_columns(*plan, floor, floor, ends - counts, *columns)
+    schur = (rows[1], rows[0], indptr, columns[1], columns[0], indptr, 2 * r, c)
+    k.schur_product(*schur, ones, z, zeros.copy())
+    k.schur_pcg(*schur, ones, r, 1e-8, 5, z, np.empty((3, n)), np.empty(n), np.empty(3))
+    return total + float(z.sum())
+
+
+# Module -> what calls its kernels.
+CALLS = {"gram": gram, "gibbs": transport, "bipartite": transport, "point_gibbs": transport}
 
 
 def call_all() -> list[float]:
     """Call all kernels that have a parallel form."""
-    return [call() for call in CALLS.values()]
+    return [call() for call in dict.fromkeys(CALLS.values())]
 
 
 def main(how: str) -> None:
     """Call everything once, then as told, and compare."""
     kernels = bind(np)
-    parallel = {name for name in KERNELS if isinstance(getattr(kernels, name), Twins)}
-    assert parallel == set(CALLS), "every parallel kernel needs its call here"
+    parallel = {kernel.module for name, kernel in KERNELS.items() if isinstance(getattr(kernels, name), Twins)}
+    assert parallel == set(CALLS), "every module with parallel kernels needs its call here"
     pool: concurrent.futures.Executor
     if how == "threads":
         # No call before: the threads race for the first launch as well.
