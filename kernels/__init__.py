@@ -174,6 +174,31 @@ KERNELS: dict[str, Kernel] = {
         _POINTS | {"out": _VECTOR},
         "out[i] = sum_j C_ij P_ij for such costs.",
     ),
+    "side_terms": Kernel(
+        "dual",
+        {"weights": _VECTOR, "potential": _VECTOR, "sums": _VECTOR, "gap": _VECTOR, "out": "float64[1]"},
+        "gap = weights - sums; out (5), in double precision: sum of weights * potential, sum of |gap|, max |gap|, sum "
+        "of sums, max |potential|. Maxima leave NaN out; the sums do not.",
+    ),
+    "step_terms": Kernel(
+        "dual",
+        {"direction": _VECTOR, "gap": _VECTOR, "sums": _VECTOR, "out": "float64[1]"},
+        "out (3), in double precision: max |direction|, NaN left out; sum of gap * direction; sum of sums * "
+        "direction**2.",
+    ),
+    "kept_offsets": Kernel(
+        "dual",
+        {"row_count": "int64[1]", "work": "int64[2]", "indptr": "int64[1]", "tindptr": "int64[1]"},
+        "From the counts of gibbs_count the offsets of CSR, indptr (n + 1), and of CSC, tindptr (m + 1); work "
+        "(parts, m) becomes the starts that gibbs_fill_columns takes.",
+    ),
+    "bipartite_components": Kernel(
+        "components",
+        {"indices": "int32[1]", "indptr": "int64[1]", "tindices": "int32[1]", "tindptr": "int64[1]"}
+        | {"row_labels": "int32[1]", "col_labels": "int32[1]"},
+        "Label the connected components of the graph of rows and columns given as CSR and as CSC (t...): the smallest "
+        "row of the component; n + j for a column j without entries.",
+    ),
 }
 """Name -> where, how and what; each home holds exactly these."""
 
@@ -321,6 +346,16 @@ class KernelSet(Protocol):
     ) -> None: ...
 
     def point_value(self, X: Array, Y: Array, metric: int, f: Array, g: Array, inv_reg: float, out: Array) -> None: ...
+
+    def side_terms(self, weights: Array, potential: Array, sums: Array, gap: Array, out: Array) -> None: ...
+
+    def step_terms(self, direction: Array, gap: Array, sums: Array, out: Array) -> None: ...
+
+    def kept_offsets(self, row_count: Array, work: Array, indptr: Array, tindptr: Array) -> None: ...
+
+    def bipartite_components(
+        self, indices: Array, indptr: Array, tindices: Array, tindptr: Array, row_labels: Array, col_labels: Array
+    ) -> None: ...
 
 
 class _Home:

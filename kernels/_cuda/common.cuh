@@ -50,6 +50,15 @@ __device__ inline void grid_sync(unsigned long long* arrived, unsigned long long
     block_sync();
 }
 
+// Numbers that other blocks read and write at the same time: no lane sees a copy that its cache has kept.
+__device__ inline int load_relaxed(const int* place) { return *static_cast<const volatile int*>(place); }
+__device__ inline void store_relaxed(int* place, int value) { *static_cast<volatile int*>(place) = value; }
+
+// Write `value` if `expected` is there; tell whether it was.
+__device__ inline bool compare_and_swap(int* place, int expected, int value) {
+    return atomicCAS(place, expected, value) == expected;
+}
+
 __device__ inline double add_rn(double x, double y) { return __dadd_rn(x, y); }
 __device__ inline double sub_rn(double x, double y) { return __dsub_rn(x, y); }
 __device__ inline double mul_rn(double x, double y) { return __dmul_rn(x, y); }

@@ -4,9 +4,10 @@
 // NUMOPT_EMULATOR_THREADS, operating-system threads, which is what the sanitizers understand. A block whose threads
 // wait at different barriers, or end while others wait, is an error here, where a GPU would hang.
 // A cooperative launch has one block, so that its grid barrier is a block barrier.
-// Not covered: atomics, textures, dynamic shared memory, CUB, asynchronous copies.
+// Not covered: atomics but for those of common.cuh, textures, dynamic shared memory, CUB, asynchronous copies.
 #pragma once
 
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -211,6 +212,18 @@ inline int popcount(unsigned bits) { return std::popcount(bits); }
 inline void grid_sync(unsigned long long*, unsigned long long&) {
     if (gridDim.x != 1) numopt_emulator::fail("a cooperative launch has one block here");
     block_sync();
+}
+
+inline int load_relaxed(const int* place) {
+    return std::atomic_ref<int>(*const_cast<int*>(place)).load(std::memory_order_relaxed);
+}
+
+inline void store_relaxed(int* place, int value) {
+    std::atomic_ref<int>(*place).store(value, std::memory_order_relaxed);
+}
+
+inline bool compare_and_swap(int* place, int expected, int value) {
+    return std::atomic_ref<int>(*place).compare_exchange_strong(expected, value, std::memory_order_relaxed);
 }
 
 // A C++ compiler in its ISO mode contracts nothing.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from numopt.kernels._cuda import _build, gibbs
+from numopt.kernels._cuda import _build, dual, gibbs
 
 SOURCES = sorted(path.name for path in _build.FOLDER.glob("*.cu"))
 
@@ -81,6 +81,14 @@ INSTANCES: dict[str, list[str]] = {
         _build.expression(kernel, (real,))
         for kernel in ("schur_columns", "schur_rows", "schur_pcg")
         for real in (_F8, _F4)
+    ],
+    "dual.cu": [
+        *(_build.expression(kernel, (real,)) for kernel in ("side_terms", "step_terms") for real in (_F8, _F4)),
+        *(_build.expression("merge_terms", shape) for shape in (dual._SIDE, dual._STEP)),
+        *(_build.expression(kernel, (_I8,)) for kernel in ("kept_totals", "kept_starts")),
+    ],
+    "components.cu": [
+        _build.expression(kernel, (_I4,)) for kernel in ("component_start", "component_join", "component_labels")
     ],
     "point_gibbs.cu": [
         *(_build.expression("point_sums", (*shape, value)) for shape in _POINTS for value in (False, True)),

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 import scipy.special
+from scipy.sparse.csgraph import connected_components
 
 import numopt
 from numopt.kernels import bind
@@ -94,6 +95,68 @@ def measure_kaczmarz() -> None:
             show(n, dtype, 1e9 * ours, 1e9 * median(library, 5) / 1000, 4e-9 * n / ours)
 
 
+def measure_terms() -> None:
+    """Time the terms of one side of the marginals, and of a step, in us."""
+    show("size", "dtype", "side_terms", "NumPy", "step_terms", "NumPy")
+    for n in (4096, 100_000):
+        for dtype in ("f8", "f4"):
+            rng = np.random.default_rng(0)
+            a, f, r, gap = (rng.random(n).astype(dtype) for _ in range(4))
+            out = np.empty(5)
+
+            def side(a: np.ndarray = a, f: np.ndarray = f, r: np.ndarray = r) -> None:
+                size = np.abs(a - r)
+                np.array([a @ f, size.sum(), size.max(), r.sum(), np.abs(f).max()])
+
+            def step(f: np.ndarray = f, r: np.ndarray = r, gap: np.ndarray = gap) -> None:
+                np.array([np.abs(f).max(), gap @ f, r @ (f * f)])
+
+            show(
+                n,
+                dtype,
+                1e6 * median(lambda args=(a, f, r, gap, out): KERNELS.side_terms(*args)),
+                1e6 * median(side),
+                1e6 * median(lambda args=(f, gap, r, out): KERNELS.step_terms(*args)),
+                1e6 * median(step),
+            )
+
+
+def measure_offsets() -> None:
+    """Time the offsets of kept entries in us."""
+    show("size", "slices", "numopt", "NumPy")
+    for n in (4096, 100_000):
+        for parts in (1, 2, 8):
+            rng = np.random.default_rng(0)
+            count, work = rng.integers(0, 9, n), rng.integers(0, 9, (parts, n))
+            indptr, tindptr = np.zeros(n + 1, np.int64), np.zeros(n + 1, np.int64)
+
+            def library(c=count, w=work, indptr=indptr, tindptr=tindptr) -> None:
+                np.cumsum(c, out=indptr[1:])
+                np.cumsum(w.sum(axis=0), out=tindptr[1:])
+                np.add(tindptr[:-1], np.cumsum(w, axis=0) - w, out=w)
+
+            args = (count, work.copy(), indptr, tindptr)
+            show(n, parts, 1e6 * median(lambda args=args: KERNELS.kept_offsets(*args)), 1e6 * median(library))
+
+
+def measure_components() -> None:
+    """Time connected components in ms."""
+    show("size", "entries", "graph", "numopt", "ns an entry", "SciPy")
+    for n, degree, kind in ((4096, 20, "random"), (100_000, 100, "random"), (100_000, 100, "band")):
+        rows = np.repeat(np.arange(n), degree)
+        shift = (
+            np.random.default_rng(0).integers(0, n, rows.size) if kind == "random" else np.arange(rows.size) % degree
+        )
+        A = sp.csr_array((np.ones(rows.size), (rows, (rows + shift) % n)), shape=(n, n))
+        B = sp.csr_array(A.T)
+        square = sp.csr_array((A.data, A.indices + n, np.append(A.indptr, np.full(n, A.nnz))), shape=(2 * n, 2 * n))
+        forms = [part.astype(t) for X in (A, B) for part, t in ((X.indices, "i4"), (X.indptr, "i8"))]
+        args = (*forms, np.empty(n, "i4"), np.empty(n, "i4"))
+        ours = median(lambda args=args: KERNELS.bipartite_components(*args), 5)
+        scipys = median(lambda graph=square: connected_components(graph, connection="weak"), 5)
+        show(n, A.nnz, kind, 1e3 * ours, 1e9 * ours / A.nnz, 1e3 * scipys)
+
+
 def measure_gram(folder: Path) -> None:
     """Time the weighted Gram matrix in ms."""
     from sklearn.datasets import load_svmlight_file
@@ -137,6 +200,9 @@ if __name__ == "__main__":
         measure_math()
         measure_logistic()
         measure_kaczmarz()
+        measure_terms()
+        measure_offsets()
+        measure_components()
     measure_launch()
     if len(sys.argv) > 1:
         measure_gram(Path(sys.argv[1]))

@@ -145,3 +145,42 @@ def test_kept_pairs_of_points_do_not_depend_on_their_roles() -> None:
     np.testing.assert_array_equal(rows, tcolumns[order])
     np.testing.assert_array_equal(columns, trows[order])
     np.testing.assert_array_equal(values, tvalues[order])
+
+
+@pytest.mark.parametrize("shape", ["chain", "random", "dense"])
+def test_components_over_many_blocks(shape: str) -> None:
+    import cupy
+    import scipy.sparse as sp
+
+    from numopt.kernels import bind
+    from tests.kernels.test_components import arguments, oracle, path
+
+    n, rng = 100_000, np.random.default_rng(0)
+    if shape == "chain":
+        graph = path(n, rng.permutation(n))
+    else:
+        entries = n // 2 if shape == "random" else 50 * n
+        places = (rng.integers(0, n, entries), rng.integers(0, n // 2, entries))
+        graph = sp.csr_array((np.ones(entries), places), shape=(n, n // 2))
+    inputs = [cupy.asarray(part) for part in arguments(graph)]
+    for _ in range(3):
+        labels = cupy.empty(graph.shape[0], "i4"), cupy.empty(graph.shape[1], "i4")
+        bind(cupy).bipartite_components(*inputs, *labels)
+        for found, expected in zip(labels, oracle(graph), strict=True):
+            np.testing.assert_array_equal(found.get(), expected)
+
+
+def test_offsets_of_many_stretches() -> None:
+    import cupy
+
+    from numopt.kernels import bind
+
+    n, m, parts = 100_000, 70_001, 264
+    rng = np.random.default_rng(0)
+    row_count, work = rng.integers(0, 99, n), rng.integers(0, 9, (parts, m))
+    ends = np.cumsum(work.T.ravel()).reshape(m, parts).T
+    moved, indptr, tindptr = cupy.asarray(work), cupy.empty(n + 1, "i8"), cupy.empty(m + 1, "i8")
+    bind(cupy).kept_offsets(cupy.asarray(row_count), moved, indptr, tindptr)
+    np.testing.assert_array_equal(indptr.get(), np.append(0, np.cumsum(row_count)))
+    np.testing.assert_array_equal(tindptr.get(), np.append(0, ends[-1]))
+    np.testing.assert_array_equal(moved.get(), ends - work)
