@@ -60,7 +60,7 @@ def solve_batch(
     reg : float or array of shape (...)
         Regularisation of each problem, in the unit of its costs.
     tol : float, optional
-        A problem is finished when its |P 1 - a| + |P' 1 - b| is at most `tol` times its mass. Default 1e-9 in float64
+        A problem is finished when its `|P 1 - a| + |P' 1 - b|` is at most `tol` times its mass. Default 1e-9 in float64
         and 10 times the rounding floor of each problem in float32.
     norm : {'l1', 'linf'}, default 'l1'
         The norm of that error: sums, or the largest entry of both.

@@ -90,7 +90,7 @@ def sinkhorn_unbalanced(
     numItermax : int, default 1000
         Largest number of sweeps and Newton steps together.
     stopThr : float, default 1e-6
-        Bound on |P 1 - a exp(-f / reg_m1)|_1 + |P' 1 - b exp(-g / reg_m2)|_1, relative to the mass of `a`: the mean
+        Bound on `|P 1 - a exp(-f / reg_m1)|_1 + |P' 1 - b exp(-g / reg_m2)|_1`, relative to the mass of `a`: the mean
         relative change that one more sweep would make to u and v, of which POT takes the largest.
     verbose : bool or int, default False
         True or 1 shows a progress bar, 2 a line per step.

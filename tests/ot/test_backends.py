@@ -19,7 +19,6 @@ OPTIONS = [
     {"linsolver": "exact-pcg"},
     {"density": "paper"},
     {"density": "ssns"},
-    {"density": 0.2},
     {"norm": "linf"},
     {"reg_m": 1.0},
     {"reg_m": (float("inf"), 0.5)},
