@@ -66,7 +66,8 @@ def solve(a: Any, b: Any, C: Any, reg: float, **options: Any) -> Transport:
         raise TypeError(f"`{min(refused)}` is no option of the differentiable solve.")
     C = jax.numpy.asarray(C)
     a, b = (jax.numpy.asarray(w, dtype=C.dtype) for w in (a, b))
-    return _solve(a, b, C, float(reg), tuple(sorted(options.items())))
+    found: Transport = _solve(a, b, C, float(reg), tuple(sorted(options.items())))
+    return found
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
