@@ -1,5 +1,6 @@
 """Entropic optimal transport."""
 
+from numopt.ot._barycenter import barycenter
 from numopt.ot._batch import solve_batch
 from numopt.ot._pot import sinkhorn, sinkhorn2
 from numopt.ot._result import LazyPlan, OTResult
@@ -9,6 +10,7 @@ from numopt.ot._unbalanced import sinkhorn_unbalanced
 __all__ = [
     "LazyPlan",
     "OTResult",
+    "barycenter",
     "sinkhorn",
     "sinkhorn2",
     "sinkhorn_unbalanced",

@@ -2,6 +2,8 @@
 
 import math
 
+from numopt import kernels
+from numopt._array import device_of, namespace
 from numopt._typing import Array, Namespace
 from numopt.ot._batch_problem import Batch, Floats, Ints, chosen, masked
 
@@ -16,7 +18,7 @@ def plans(batch: Batch, ids: Ints, f: Array, g: Array, reg: Floats) -> tuple[Arr
         f = masked(xp, f, chosen(batch.rows, ids), -math.inf)
     if batch.cols is not None:
         g = masked(xp, g, chosen(batch.cols, ids), -math.inf)
-    P = xp.exp(exponents(batch.costs(ids), f, g, batch.device_array(1.0 / reg)))
+    P = exponentials(exponents(batch.costs(ids), f, g, batch.device_array(1.0 / reg)))
     return P, xp.sum(P, axis=2), xp.sum(P, axis=1)
 
 
@@ -28,9 +30,9 @@ def log_sweep(batch: Batch, ids: Ints, g: Array, reg: Floats) -> tuple[Array, Ar
         rows, cols = (None if side is None else chosen(side, some) for side in (batch.rows, batch.cols))
         C, b = batch.costs(some), chosen(batch.b, some)
         regs, inv_reg = batch.device_array(reg[part])[:, None], batch.device_array(1.0 / reg[part])
-        lse = logsumexp(xp, exponents(C, None, masked(xp, g[part, :], cols, -math.inf), inv_reg), 2)
+        lse = logsumexp(exponents(C, None, masked(xp, g[part, :], cols, -math.inf), inv_reg), 2)
         f = masked(xp, regs * (chosen(batch.log_a, some) - masked(xp, lse, rows, 0.0)), rows, 0.0)
-        lse = logsumexp(xp, exponents(C, masked(xp, f, rows, -math.inf), None, inv_reg), 1)
+        lse = logsumexp(exponents(C, masked(xp, f, rows, -math.inf), None, inv_reg), 1)
         new_g = masked(xp, regs * (chosen(batch.log_b, some) - masked(xp, lse, cols, 0.0)), cols, 0.0)
         # Near the gauge that the answer gets, so that its last shift rounds nothing away.
         t = xp.sum(b * new_g, axis=1, keepdims=True) / xp.sum(b, axis=1, keepdims=True)
@@ -60,25 +62,41 @@ def _bounded(xp: Namespace, weights: Array, mask: Array | None) -> tuple[Array, 
 
 
 def exponents(C: Array, f: Array | None, g: Array | None, inv_reg: Array) -> Array:
-    """(f + g' - C) / reg for each problem; a potential that is None counts as zero."""
+    """(C - f - g') / reg for each problem, a new array; a potential that is None counts as zero."""
     if f is None:
         assert g is not None
-        E = g[:, None, :] - C
+        N = C - g[:, None, :]
     elif g is None:
-        E = f[:, :, None] - C
+        N = C - f[:, :, None]
     else:
-        E = f[:, :, None] + g[:, None, :]
-        E -= C
-    E *= inv_reg[:, None, None]
-    return E
+        # As in the kernels: potentials first, so that their gauge rounds nothing away.
+        N = C - (f[:, :, None] + g[:, None, :])
+    N *= inv_reg[:, None, None]
+    return N
 
 
-def logsumexp(xp: Namespace, E: Array, axis: int) -> Array:
-    """log(sum(exp(E))) along an axis; -inf where all of it is."""
-    top = xp.max(E, axis=axis, keepdims=True)
-    # A slice of -inf has no largest exponent to take out: -inf - -inf is NaN.
-    top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
-    total = xp.sum(xp.exp(E - top), axis=axis)
+def exponentials(N: Array) -> Array:
+    """exp(-N), by the kernel that makes plans: several times as fast as NumPy's exponential."""
+    if 0 in N.shape:
+        return N
+    xp = namespace(N)
+    k = kernels.bind(xp)
+    # Rows as long as can be: the kernel works on a problem a row, whose potentials are zero and sums of no interest.
+    costs = xp.reshape(N, (N.shape[0], -1))
+    rows, columns = int(costs.shape[0]), int(costs.shape[1])
+    P, r, c = xp.empty_like(costs), xp.zeros_like(costs[:, 0]), xp.empty_like(costs[0, :])
+    work = xp.empty((int(k.gibbs_parts(rows, columns)), columns), dtype=N.dtype, device=device_of(N))
+    k.gibbs_plan(costs, xp.zeros_like(r), xp.zeros_like(c), 1.0, P, r, work, c)
+    return xp.reshape(P, N.shape)
+
+
+def logsumexp(N: Array, axis: int) -> Array:
+    """log(sum(exp(-N))) along an axis; -inf where all of N is inf. Overwrites N."""
+    xp = namespace(N)
+    least = xp.min(N, axis=axis, keepdims=True)
+    # A slice of inf has no least exponent to take out: inf - inf is NaN.
+    least = masked(xp, least, xp.isfinite(least), 0.0)
+    N -= least
+    total = xp.sum(exponentials(N), axis=axis)
     some = total > 0
-    logs = xp.log(xp.where(some, total, xp.ones_like(total))) + xp.squeeze(top, axis=axis)
-    return masked(xp, logs, some, -math.inf)
+    return masked(xp, xp.log(masked(xp, total, some, 1.0)) - xp.squeeze(least, axis=axis), some, -math.inf)

@@ -37,6 +37,10 @@ class Batch:
     a, b : array of shape (count, n), (count, m)
         Weights; `rows` and `cols` tell which are positive, None where all are.
     reg, largest, mass : float64 arrays of shape (count,), on the host
+    forbidden : bool array of shape (count,), on the host
+        Whether pairs of atoms with mass are forbidden.
+    has_inf : bool
+        Whether any cost is +inf.
     row_shift, col_shift : array or None
         What was subtracted from the costs.
     """
@@ -52,6 +56,8 @@ class Batch:
     reg: Floats
     largest: Floats
     mass: Floats
+    forbidden: NDArray[np.bool_]
+    has_inf: bool = False
     row_shift: Array | None = None
     col_shift: Array | None = None
 
@@ -142,7 +148,7 @@ def batch_problem(a: Any, b: Any, C: Any, reg: Any, *, mass_tol: float) -> Batch
     else:
         C = xp.reshape(xp.broadcast_to(C, (*lead, n, m)), (count, n, m))
     C = contiguous(C)
-    batch = Batch(xp, lead, C, C, a, b, None, None, reg, np.ones(count), np.ones(count))
+    batch = Batch(xp, lead, C, C, a, b, None, None, reg, np.ones(count), np.ones(count), np.zeros(count, bool))
     if count:
         batch.mass, batch.b = _check_weights(batch, mass_tol)
         batch.rows, batch.cols = _with_mass(xp, a), _with_mass(xp, b)
@@ -247,10 +253,11 @@ def _check_costs(batch: Batch) -> None:
                 f"{batch.problem_name(i).capitalize()} is infeasible: a {kind} has mass, but all its costs in `C` are "
                 "+inf."
             )
-    least, most, highest, dirty = (np.broadcast_to(v, batch.count) for v in survey[3:])
+    least, most, highest, dirty, inf, forbidden = (np.broadcast_to(v, batch.count) for v in survey[3:])
     if dirty.any():
         # Only pairs without mass hold these; they must not reach any arithmetic.
         batch.C = xp.where(xp.isnan(batch.C) | (-math.inf == batch.C), xp.zeros_like(batch.C), batch.C)
+    batch.has_inf, batch.forbidden = bool(inf.any()), forbidden > 0.0
     span = most - least
     shifted = (np.maximum(np.abs(least), highest - least) > OFFSET * span) & (span > 0.0)
     shifted |= (span == 0.0) & (least != 0.0)
@@ -270,11 +277,14 @@ def _survey(batch: Batch, ids: Ints) -> Floats:
         C = batch.costs(ids[part])
         rows, cols = (None if side is None else side[part, :] for side in (batch.rows, batch.cols))
         bad = xp.isnan(C) | (-math.inf == C)
-        dirty = xp.any(bad, axis=(1, 2))
+        dirty, forbidden = bad, C == math.inf
+        has_inf = forbidden
         if rows is not None:
             C, bad = masked(xp, C, rows[:, :, None], math.inf), bad & rows[:, :, None]
+            forbidden = forbidden & rows[:, :, None]
         if cols is not None:
             C, bad = masked(xp, C, cols[:, None, :], math.inf), bad & cols[:, None, :]
+            forbidden = forbidden & cols[:, None, :]
         row_least, col_least = xp.min(C, axis=2), xp.min(C, axis=1)
         none_row, none_col = xp.isinf(row_least), xp.isinf(col_least)
         highest = masked(xp, row_least, rows, -math.inf)
@@ -285,7 +295,7 @@ def _survey(batch: Batch, ids: Ints) -> Floats:
             xp.min(row_least, axis=1),
             xp.max(xp.where(xp.isinf(C), xp.full_like(C, -math.inf), C), axis=(1, 2)),
             xp.max(highest, axis=1),
-            dirty,
+            *(xp.any(flags, axis=(1, 2)) for flags in (dirty, has_inf, forbidden)),
         )
         size = ids[part].size
         parts.append(xp.stack([xp.broadcast_to(xp.astype(v, xp.float64), (size,)) for v in numbers]))

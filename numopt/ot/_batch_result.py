@@ -35,22 +35,14 @@ def certify(batch: Batch, f: Array, g: Array, *, with_plan: bool, with_bounds: b
     out = xp.empty((batch.count, *batch.shape), dtype=f.dtype, device=f.device) if with_plan else None
     for part in batch.chunks(batch.count):
         block = _Block(batch, np.arange(batch.count)[part], f[part, :], g[part, :])
-        P, r, c = block.plans(block.f, block.g)
+        P, r, c = plans(batch, block.ids, block.f, block.g, block.reg)
         if out is not None:
             out[part, :, :] = P
-        error, error_inf = block.errors(r, c)
-        bracket = block.bounds(r) if with_bounds else (xp.full_like(error, math.nan),) * 2
-        parts.append(
-            (
-                *block.whole(),
-                block.value(P, r, c),
-                block.reg_value(r, c),
-                block.dual_value(r),
-                *bracket,
-                error,
-                error_inf,
-            )
-        )
+        costs = block.costs_of(P)
+        errors = block.errors(r, c)
+        bracket = block.bounds(P, costs, r) if with_bounds else (xp.full_like(errors[0], math.nan),) * 2
+        values = block.value(xp.sum(costs, axis=2), r, c), block.reg_value(r, c), block.dual_value(r)
+        parts.append((*block.whole(), *values, *bracket, *errors))
     joined = [xp.concat(columns) for columns in zip(*parts, strict=True)]
     return Certificate(joined[0], joined[1], out, *joined[2:])
 
@@ -70,9 +62,6 @@ class _Block:
         t = xp.sum(self.b * g_whole, axis=1, keepdims=True) / xp.sum(self.b, axis=1, keepdims=True)
         self.f, self.g = masked(xp, f + t, self.rows, 0.0), masked(xp, g - t, self.cols, 0.0)
 
-    def plans(self, f: Array, g: Array) -> tuple[Array, Array, Array]:
-        return plans(self.batch, self.ids, f, g, self.reg)
-
     def errors(self, r: Array, c: Array) -> tuple[Array, Array]:
         xp = self.xp
         row_gap, col_gap = xp.abs(self.a - r), xp.abs(self.b - c)
@@ -81,12 +70,14 @@ class _Block:
             xp.maximum(xp.max(row_gap, axis=1), xp.max(col_gap, axis=1)),
         )
 
-    def value(self, P: Array, r: Array, c: Array) -> Array:
-        """<C, P>, pairs of infinite cost left out."""
-        xp = self.xp
+    def costs_of(self, P: Array) -> Array:
+        """C * P entry by entry, pairs of infinite cost left out."""
         C = self.batch.costs(self.ids)
-        C = xp.where(xp.isinf(C), xp.zeros_like(C), C)
-        return self._float64(C * P, (1, 2)) + self._shift_value(r, c)
+        return P * (masked(self.xp, C, self.xp.isfinite(C), 0.0) if self.batch.has_inf else C)
+
+    def value(self, row_costs: Array, r: Array, c: Array) -> Array:
+        """<C, P> from the costs of its rows."""
+        return self._float64(row_costs, 1) + self._shift_value(r, c)
 
     def reg_value(self, r: Array, c: Array) -> Array:
         """<C, P> + reg sum P (log P - 1), from log P = (f + g' - C) / reg."""
@@ -98,20 +89,19 @@ class _Block:
     def dual_value(self, r: Array) -> Array:
         return self._dual(self.f, self.g) - self.xp.asarray(self.reg, device=r.device) * self._float64(r, 1)
 
-    def bounds(self, r: Array) -> tuple[Array, Array]:
-        """Bounds on the cost of unregularised transport; see `_bounds`."""
+    def bounds(self, P: Array, costs: Array, r: Array) -> tuple[Array, Array]:
+        """Bounds on the cost of unregularised transport; see `_bounds`. The scaled plan needs no more exponentials."""
         xp, batch = self.xp, self.batch
-        reg = batch.device_array(self.reg)[:, None]
-        f = self.f + reg * self._reduction(r, self.a)
-        c = self.plans(f, self.g)[2]
-        g = self.g + reg * self._reduction(c, self.b)
-        P, r, c = self.plans(f, g)
+        u = self._reduction(r, self.a)
+        v = self._reduction(xp.matmul(u[:, None, :], P)[:, 0, :], self.b)
+        r = u * xp.matmul(P, v[:, :, None])[:, :, 0]
+        c = v * xp.matmul(u[:, None, :], P)[:, 0, :]
+        row_costs = u * xp.matmul(costs, v[:, :, None])[:, :, 0]
         missing = self._float64(xp.maximum(self.a - r, xp.zeros_like(r)), 1)
-        C = batch.costs(self.ids)
-        forbidden = xp.any(xp.isinf(C), axis=(1, 2))
+        forbidden = xp.asarray(batch.forbidden[self.ids], device=r.device)
         rest = xp.where(forbidden & (missing > 0.0), xp.full_like(missing, math.inf), missing)
-        upper = self.value(P, r, c) + rest * xp.asarray(batch.largest[self.ids], device=r.device)
-        reduced = C - masked(xp, self.f, self.rows, -math.inf)[:, :, None]
+        upper = self.value(row_costs, r, c) + rest * xp.asarray(batch.largest[self.ids], device=r.device)
+        reduced = batch.costs(self.ids) - masked(xp, self.f, self.rows, -math.inf)[:, :, None]
         return upper, self._dual(self.f, masked(xp, xp.min(reduced, axis=1), self.cols, 0.0))
 
     def whole(self) -> tuple[Array, Array]:
@@ -137,11 +127,11 @@ class _Block:
         return masked(self.xp, least, self.xp.isfinite(least), 0.0)
 
     def _reduction(self, sums: Array, weights: Array) -> Array:
-        """log(min(1, weights / sums))."""
+        """min(1, weights / sums)."""
         xp = self.xp
         above = sums > weights
         one = xp.ones_like(sums)
-        return xp.log(xp.where(above, weights, one) / xp.where(above, sums, one))
+        return xp.where(above, weights, one) / xp.where(above, sums, one)
 
     def _dual(self, f: Array, g: Array) -> Array:
         return self._float64(self.a * f, 1) + self._float64(self.b * g, 1) + self._shift_value(self.a, self.b)

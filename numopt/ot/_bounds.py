@@ -21,9 +21,27 @@ class Bounds(NamedTuple):
     lower: float
 
 
-def bounds(cost: Cost, rows: Marginal, cols: Marginal, f: Array, g: Array, r: Array, c: Array, reg: float) -> Bounds:
-    """Bracket the unregularised cost from potentials and the sums of their plan."""
-    return Bounds(_rounded(cost, rows.weights, cols.weights, f, g, r, c, reg), _feasible(cost, rows, cols, f, reg))
+def bounds(
+    cost: Cost, rows: Marginal, cols: Marginal, f: Array, g: Array, r: Array, c: Array, reg: float, P: Array | None
+) -> Bounds:
+    """Bracket the unregularised cost from potentials and the sums of their plan, or the plan where it is stored."""
+    if P is None or not isinstance(cost, DenseCost):
+        upper = _rounded(cost, rows.weights, cols.weights, f, g, r, c, reg)
+    else:
+        upper = _rounded_plan(cost, rows.weights, cols.weights, P, r)
+    return Bounds(upper, _feasible(cost, rows, cols, f, reg))
+
+
+def _rounded_plan(cost: DenseCost, a: Array, b: Array, P: Array, r: Array) -> float:
+    """`_rounded` for a stored plan."""
+    xp = cost.xp
+    x = xp.where(r > a, a / r, xp.ones_like(r))
+    c = xp.matmul(x, P)
+    y = xp.where(c > b, b / c, xp.ones_like(c))
+    (missing,) = scalars(xp, xp.sum(xp.maximum(a - x * xp.matmul(P, y), xp.zeros_like(a))))
+    if missing > 0.0 and cost.has_inf:
+        return math.inf
+    return cost.scaled_value(P, x, y) + missing * cost.largest
 
 
 def _rounded(cost: Cost, a: Array, b: Array, f: Array, g: Array, r: Array, c: Array, reg: float) -> float:

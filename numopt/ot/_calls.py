@@ -11,8 +11,9 @@ from numopt._core.validation import check_choice, check_scalar, check_unknown_op
 from numopt._core.warnings import ConvergenceWarning, NumericalWarning, warn
 from numopt._typing import Array
 from numopt.ot._problem import Problem, dense_problem
-from numopt.ot._result import OTResult, spread
+from numopt.ot._result import OTResult
 from numopt.ot._solve import rounding_floor, solve_problem
+from numopt.ot._spread import spread
 
 MASS_TOL = 1e-6
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from numopt import kernels
 from numopt._array import asarray_like, namespace, to_host
 from numopt._core.status import Status
 from numopt._typing import Array
@@ -46,9 +47,9 @@ def coarse_step(engine: "Engine", graph: Bipartite) -> "Point | Status | None":
     if np.abs(imbalance).sum() <= WORTH_IT * here.error:
         return None
     links = link_strengths(engine.cost, here.f, here.g, engine.reg, row_labels, col_labels, count)
-    excess = np.bincount(row_labels, to_host(engine.rows.weights), count) - np.bincount(
-        col_labels, to_host(engine.cols.weights), count
-    )
+    excess: Vector = np.zeros(count)
+    excess += np.bincount(row_labels, to_host(engine.rows.weights), count)
+    excess -= np.bincount(col_labels, to_host(engine.cols.weights), count)
     if trapped(links, excess, SETTLED * here.error):
         return Status.INFEASIBLE
     shift = balance(links, excess)
@@ -62,26 +63,23 @@ def coarse_step(engine: "Engine", graph: Bipartite) -> "Point | Status | None":
     return point if point.fun > here.fun else None
 
 
-def components(
-    graph: Bipartite, masses: Vector, most: int
-) -> tuple[int, Labels, Labels] | None:
+def components(graph: Bipartite, masses: Vector, most: int) -> tuple[int, Labels, Labels] | None:
     """Number the components by mass, from 0; all beyond the heaviest `most - 1` share the last number."""
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import connected_components
-
-    n, m = graph.shape
-    indices, indptr = to_host(graph.rows.indices), to_host(graph.rows.indptr)
-    # One square graph: rows first, then columns; edges from rows are enough for weak connection.
-    pointers = np.concatenate([indptr, np.full(m, indptr[-1])])
-    square = csr_array((np.ones(indices.size, dtype=np.int8), indices + n, pointers), shape=(n + m, n + m))
-    count, labels = connected_components(square, directed=True, connection="weak")
-    if count < 2:
+    (n, m), indices = graph.shape, graph.rows.indices
+    xp = namespace(indices)
+    rows, cols = (xp.empty(size, dtype=xp.int32, device=indices.device) for size in (n, m))
+    kernels.bind(xp).bipartite_components(
+        indices, graph.rows.indptr, graph.columns.indices, graph.columns.indptr, rows, cols
+    )
+    row_labels, col_labels = to_host(rows), to_host(cols)
+    # A column without entries is a component of its own, as a row without is.
+    heads, rank = np.unique(np.concatenate([row_labels, col_labels]), return_inverse=True)
+    if heads.size < 2:
         return None
-    order = np.argsort(-np.bincount(labels[:n], masses, count), kind="stable")
-    rank = np.empty(count, dtype=np.int32)
-    rank[order] = np.arange(count)
-    rank = np.minimum(rank, most - 1)
-    return min(count, most), rank[labels[:n]], rank[labels[n:]]
+    order = np.argsort(-np.bincount(rank[:n], masses, heads.size), kind="stable")
+    place = np.empty(heads.size, dtype=np.int32)
+    place[order] = np.minimum(np.arange(heads.size), most - 1)
+    return min(heads.size, most), place[rank[:n]], place[rank[n:]]
 
 
 def link_strengths(

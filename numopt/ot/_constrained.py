@@ -11,7 +11,7 @@ by its Schur complement on the K rows, with H of the kept entries and M, Q of th
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -147,7 +147,7 @@ class ConstrainedEngine(Engine):
 
     # -- the method -----------------------------------------------------------------------------------------------
 
-    def work(self, start: tuple[Array, Array] | None) -> Iterator[Status | None]:
+    def work(self, start: tuple[Array, Array] | None) -> Generator[Status | None, None, None]:
         k = unreachable(self.constraints, self.effective, self.rows.weights, self.cols.weights)
         if k is None:
             yield from super().work(start)

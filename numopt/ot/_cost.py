@@ -4,14 +4,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from numopt import kernels
-from numopt._array import device_of, memory_of, namespace, scalars
+from numopt._array import device_of, is_numpy, memory_of, namespace, scalars
 from numopt._typing import Array, Namespace
 from numopt.ot._bipartite import Bipartite, Compressed
 
 METRICS = {"sqeuclidean": 0, "euclidean": 1, "cityblock": 2}
 
 # Rows of costs and plan are multiplied in blocks of about this size: the product is not worth a third matrix.
-BLOCK_BYTES = 1 << 25
+BLOCK_BYTES, CACHED_BLOCK_BYTES = 1 << 30, 1 << 17
 
 
 class Products(NamedTuple):
@@ -98,12 +98,6 @@ class _Base:
     def _empty(self, shape: Any, dtype: Any = None) -> Array:
         return self.xp.empty(shape, dtype=self.real if dtype is None else dtype, device=self._device)
 
-    def _compressed(self, counts: Array) -> Compressed:
-        """Room for as many entries as were counted; their number is the one transfer to the host."""
-        indptr = self.xp.cumulative_sum(counts, include_initial=True)
-        nnz = int(indptr[-1])
-        return Compressed(self._empty(nnz), self._empty(nnz, self.xp.int32), indptr)
-
 
 def contiguous(A: Array) -> Array:
     """Return A in row-major order, itself where it is so."""
@@ -163,15 +157,13 @@ class DenseCost(_Base):
     def compact(self, f: Array, g: Array, reg: float, row_floor: Array, col_floor: Array) -> Bipartite:
         xp = self.xp
         point = (self.C, f, g, 1.0 / reg, row_floor, col_floor)
-        counts, part_counts = self._counted(point)
-        rows = self._compressed(counts)
-        columns = Compressed(
-            xp.empty_like(rows.data),
-            xp.empty_like(rows.indices),
-            xp.cumulative_sum(xp.sum(part_counts, axis=0), include_initial=True),
-        )
+        counts, starts = self._counted(point)
+        indptr, column_indptr = (self._empty(size + 1, xp.int64) for size in self.shape)
+        self.kernels.kept_offsets(counts, starts, indptr, column_indptr)
+        nnz = int(indptr[-1])
+        rows = Compressed(self._empty(nnz), self._empty(nnz, xp.int32), indptr)
+        columns = Compressed(self._empty(nnz), self._empty(nnz, xp.int32), column_indptr)
         self.kernels.gibbs_fill(*point, rows.indptr, rows.indices, rows.data)
-        starts = xp.cumulative_sum(part_counts, axis=0) - part_counts + columns.indptr[None, :-1]
         self.kernels.gibbs_fill_columns(*point, starts, columns.indices, columns.data)
         return Bipartite(rows, columns)
 
@@ -184,21 +176,39 @@ class DenseCost(_Base):
 
     def value(self, f: Array, g: Array, reg: float, P: Array | None = None) -> float:
         xp, (n, m) = self.xp, self.shape
-        step = max(1, BLOCK_BYTES // (8 * m))
+        if P is not None:
+            return self.scaled_value(P, None, None)
+        step = min(n, max(1, BLOCK_BYTES // (8 * m)))
         total = xp.zeros((), dtype=xp.float64, device=self._device)
         for i in range(0, n, step):
-            C = self.C[i : min(i + step, n), :]
-            if P is None:
-                block = DenseCost(C, self.real, self.largest).plan(f[i : min(i + step, n)], g, reg)[0]
-            else:
-                block = P[i : min(i + step, n), :]
-            if self.has_inf:
-                C = xp.where(xp.isinf(C), xp.zeros_like(C), C)
-            if C.dtype != block.dtype:
-                C = xp.astype(C, block.dtype)
-            product = xp.vecdot(xp.reshape(C, (-1,)), xp.reshape(block, (-1,)))
-            total = total + xp.astype(product, xp.float64)
+            part = DenseCost(self.C[i : min(i + step, n), :], self.real, self.largest, has_inf=self.has_inf)
+            block = part.plan(f[i : min(i + step, n)], g, reg)[0]
+            total = total + xp.astype(part._product(part.C, block), xp.float64)
         return scalars(xp, total)[0]
+
+    def scaled_value(self, P: Array, x: Array | None, y: Array | None) -> float:
+        """Return <C, diag(x) P diag(y)>, the factors 1 where None."""
+        xp, (n, m) = self.xp, self.shape
+        step = min(n, max(1, self._block_bytes // (8 * m)))
+        total = xp.zeros((), dtype=xp.float64, device=self._device)
+        for i in range(0, n, step):
+            block = P[i : min(i + step, n), :]
+            if x is not None and y is not None:
+                block = x[i : min(i + step, n), None] * block * y[None, :]
+            total = total + xp.astype(self._product(self.C[i : min(i + step, n), :], block), xp.float64)
+        return scalars(xp, total)[0]
+
+    def _product(self, C: Array, P: Array) -> Array:
+        xp = self.xp
+        if self.has_inf:
+            C = xp.where(xp.isinf(C), xp.zeros_like(C), C)
+        C = xp.astype(C, P.dtype, copy=False)
+        return xp.vecdot(xp.reshape(C, (-1,)), xp.reshape(P, (-1,)))
+
+    @property
+    def _block_bytes(self) -> int:
+        # On a CPU a block and its product stay in its cache; on a GPU fewer launches count.
+        return CACHED_BLOCK_BYTES if is_numpy(self.xp) else BLOCK_BYTES
 
     def part(self, rows: Array, cols: Array) -> "DenseCost":
         xp = self.xp
@@ -267,7 +277,9 @@ class PointCost(_Base):
         point = (*side, f, g, 1.0 / reg, row_floor, col_floor)
         counts = self._empty(f.shape[0], self.xp.int64)
         self.kernels.point_count(*point, counts)
-        kept = self._compressed(counts)
+        indptr = self.xp.cumulative_sum(counts, include_initial=True)
+        nnz = int(indptr[-1])
+        kept = Compressed(self._empty(nnz), self._empty(nnz, self.xp.int32), indptr)
         self.kernels.point_fill(*point, kept.indptr, kept.indices, kept.data)
         return kept
 

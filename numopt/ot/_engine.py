@@ -7,12 +7,12 @@ region. F(f, g) = <a, f> + <b, g> - reg * sum P, P = exp((f + g' - C) / reg), gr
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from numopt import kernels
-from numopt._array import namespace, scalars
+from numopt._array import namespace, scalars, to_host
 from numopt._core.loop import Measure
 from numopt._core.status import Status
 from numopt._typing import Array, Namespace
@@ -28,9 +28,8 @@ STAGE_ERROR = 1e-2  # relative error at which an intermediate stage ends
 SWEEPS_WORTH, SWEEPS_WORTH_EACH = 20, 5
 LEAST_SWEEPS = 3
 SWITCH_ERROR = 1e-2
-# Scalings of a stored kernel stay within exp(+-this) before they are absorbed into the potentials.
-ABSORB = 100.0
-CHECK_SCALINGS = 8
+# Scalings of a stored kernel beyond this are absorbed into the potentials.
+BIGGEST_SCALING = 1e30
 # The last step may leave this part of the error that is asked for, times the factor by which Newton steps overrate.
 LAST_STEP = 1e-3
 # No row or column may be off by more than this times `tol` of its own weight, as far as so many scalings lead.
@@ -107,6 +106,7 @@ class Engine:
         self.last_density = math.nan
         self.last_cg = 0.0
         self.shift = 0.0
+        self._kernel: tuple[Point | None, Any] = None, None  # plan at the first point of a stage
         self.capped_graph = False  # memory did not allow as many kept entries as the error asks for
 
     # -- evaluation -----------------------------------------------------------------------------------------------
@@ -116,24 +116,22 @@ class Engine:
         return self.point(f, g, *self.cost.sums(f, g, self.reg))
 
     def point(self, f: Array, g: Array, r: Array, c: Array) -> Point:
-        """Gather the numbers of potentials whose sums are known."""
-        xp = self.xp
-        row_gap, col_gap = self.rows.target(f) - r, self.cols.target(g) - c
-        row_abs, col_abs = xp.abs(row_gap), xp.abs(col_gap)
-        fun, row_error, col_error, row_max, col_max, f_max, g_max = scalars(
-            xp,
-            self.rows.dual(f) + self.cols.dual(g) - self.reg * xp.sum(r),
-            xp.sum(row_abs),
-            xp.sum(col_abs),
-            xp.max(row_abs),
-            xp.max(col_abs),
-            xp.max(xp.abs(f)),
-            xp.max(xp.abs(g)),
-        )
-        error, error_inf = row_error + col_error, max(row_max, col_max)
-        if not math.isfinite(error):
-            fun = -math.inf
-        return Point(f, g, r, c, row_gap, col_gap, fun, error, error_inf, max(f_max, g_max))
+        """Gather the numbers of potentials whose sums are known: one transfer."""
+        xp, k = self.xp, kernels.bind(self.xp)
+        terms = xp.empty((2, 5), dtype=xp.float64, device=f.device)
+        gaps = []
+        for row, (side, potential, sums) in enumerate(((self.rows, f, r), (self.cols, g, c))):
+            gap = xp.empty_like(sums)
+            k.side_terms(side.target(potential), potential, sums, gap, terms[row, :])
+            gaps.append(gap)
+        (dual_f, row_error, row_max, mass, f_max), (dual_g, col_error, col_max, _, g_max) = to_host(terms).tolist()
+        if not self.rows.fixed:
+            (dual_f,) = scalars(xp, self.rows.dual(f))
+        if not self.cols.fixed:
+            (dual_g,) = scalars(xp, self.cols.dual(g))
+        error = row_error + col_error
+        fun = dual_f + dual_g - self.reg * mass if math.isfinite(error) else -math.inf
+        return Point(f, g, r, c, gaps[0], gaps[1], fun, error, max(row_max, col_max), max(f_max, g_max))
 
     def stopping(self, point: Point) -> float:
         """What is compared with `tol`: the error in the chosen norm, relative to the mass."""
@@ -179,10 +177,10 @@ class Engine:
 
     # -- the method -----------------------------------------------------------------------------------------------
 
-    def work(self, start: tuple[Array, Array] | None) -> Iterator[Status | None]:
+    def work(self, start: tuple[Array, Array] | None) -> Generator[Status | None, None, None]:
         """Run all stages."""
         options = self.options
-        anneal = options.anneal and start is None and self.rows.fixed and self.cols.fixed
+        anneal = options.anneal and start is None and self._fixed
         regs = stages(options.reg, self.cost.largest, anneal)
         g = self.xp.zeros_like(self.cols.weights) if start is None else start[1]
         for reg in regs:
@@ -191,11 +189,13 @@ class Engine:
             final = reg == options.reg
             target = options.tol if final else max(STAGE_ERROR, options.tol)
             self.target = target
-            self.log_sweep(g)
-            yield None
-            yield from self._stage(target)
+            self._enter(g)
+            try:
+                yield None
+                yield from self._stage(target)
+            finally:  # the loop ends the last stage from outside
+                self.stage_seconds.append((reg, time.perf_counter() - began))
             g = self.here.g
-            self.stage_seconds.append((reg, time.perf_counter() - began))
 
     def _stage(self, target: float) -> Iterator[Status | None]:
         if self.options.method == "sinkhorn":
@@ -212,9 +212,9 @@ class Engine:
             if wants_coarse:
                 wants_coarse = False
                 coarse = coarse_step(self, graph)
-                if coarse is Status.INFEASIBLE:
+                if isinstance(coarse, Status):
                     self.detail = TRAPPED
-                    yield Status.INFEASIBLE
+                    yield coarse
                 elif coarse is not None:
                     yield self._moved(coarse, "coarse")
                     continue
@@ -230,7 +230,7 @@ class Engine:
             self.counts.newton += 1
             # Steps that the trust region holds back tell of components that only just hang together.
             held_back = step.extended or (region.shift > 0.0 and step.point.error > 0.5 * before)
-            wants_coarse = held_back and self.rows.fixed and self.cols.fixed
+            wants_coarse = held_back and self._fixed
             self.last_density, self.last_cg, self.shift = step.density, float(step.cg), step.shift
             self.density_used = max(self.density_used, step.density)
             yield self._moved(step.point, "newton")
@@ -244,6 +244,27 @@ class Engine:
             return Status.INFEASIBLE
         return None
 
+    def _enter(self, g: Array) -> None:
+        """First point of a stage: rows scaled to their weights, and where sweeps on a stored kernel follow, just that.
+
+        Such a half sweep keeps the entries of the kernel below the weights; the first sweep on it completes this one.
+        """
+        cost = self.cost
+        if isinstance(cost, DenseCost) and self._fixed and self.options.warmup != 0:
+            f = self.rows.update(cost.lse_rows(g, self.reg), self.reg)
+            f, g = self._translate(f, g)
+            K, r, c = cost.plan(f, g, self.reg)
+            (least,) = scalars(self.xp, self.xp.min(c))
+            if least > 0.0:  # no column's mass has underflowed
+                self._moved(self.point(f, g, r, c), "sinkhorn")
+                self._kernel = self.here, K
+                return
+        self.log_sweep(g)
+
+    @property
+    def _fixed(self) -> bool:
+        return self.rows.fixed and self.cols.fixed
+
     def log_sweep(self, g: Array) -> Status | None:
         """One sweep by log-sum-exp, which no range of the costs can overflow."""
         f = self.rows.update(self.cost.lse_rows(g, self.reg), self.reg)
@@ -256,7 +277,7 @@ class Engine:
         """The best shift (f + t, g - t), which leaves the plan alone; any, where both marginals are fixed."""
         xp = self.xp
         rho1, rho2 = self.rows.rho, self.cols.rho
-        if self.rows.fixed and self.cols.fixed:
+        if self._fixed:
             # Near the gauge that the answer gets, so that its last shift rounds nothing away.
             (t,) = scalars(xp, xp.sum(self.cols.weights * g) / self.mass)
             return f + t, g - t
@@ -270,7 +291,7 @@ class Engine:
     def _sweeps(self, target: float, limit: int | None) -> Iterator[Status | None]:
         """Sinkhorn sweeps: `limit` of them, or while they are the faster method (all the way for 'sinkhorn')."""
         forever = self.options.method == "sinkhorn" or self.detail is not None
-        stored = isinstance(self.cost, DenseCost) and self.rows.fixed and self.cols.fixed
+        stored = isinstance(self.cost, DenseCost) and self._fixed
         done, previous, slow = 0, self.here.error, 0
         sweep = self._stored_sweeps() if stored else self._log_sweeps()
         try:
@@ -321,7 +342,7 @@ class Engine:
 
         Scaling all rows, or all columns, to their weights never raises the sum of both errors.
         """
-        if not (self.rows.fixed and self.cols.fixed):
+        if not self._fixed:
             return point
         xp, a, b = self.xp, self.rows.weights, self.cols.weights
         best = point
@@ -342,7 +363,7 @@ class Engine:
 
     def _gauged(self, point: Point) -> Point:
         """Shift to sum(b g) = 0, which leaves the plan alone."""
-        if not (self.rows.fixed and self.cols.fixed):
+        if not self._fixed:
             return point
         xp = self.xp
         (t,) = scalars(xp, xp.sum(self.cols.weights * point.g) / self.mass)
@@ -360,29 +381,38 @@ class Engine:
         a, b = self.rows.weights, self.cols.weights
         while True:
             f, g = self.here.f, self.here.g
-            K, r, c = cost.plan(f, g, self.reg)
+            made_at, K = self._kernel
+            self._kernel = None, None  # its memory goes with this generator
+            entered = made_at is self.here
+            if entered:
+                r, c = self.here.r, self.here.c
+            else:
+                K, r, c = cost.plan(f, g, self.reg)
             (least,) = scalars(xp, xp.min(r))
             if not least > 0.0:  # a row whose mass underflowed
                 self.log_sweep(g)
                 yield self.here.error
                 continue
-            u, v = xp.ones_like(r), xp.ones_like(c)
+            r, c = xp.empty_like(r), xp.empty_like(c)
+            u, v, gap = xp.ones_like(r), xp.ones_like(c), xp.empty_like(r)
+            terms = xp.empty(5, dtype=xp.float64, device=r.device)
             fresh = True
             try:
                 while True:
                     k.scaling_sweep(K, a, b, u, v, r, cost.accumulators, c)
                     self.counts.sinkhorn += 1
                     fresh = False
-                    (error,) = scalars(xp, xp.sum(xp.abs(r - a)))
+                    k.side_terms(a, u, r, gap, terms)
+                    _, error, _, _, biggest = to_host(terms).tolist()
+                    if entered:
+                        # The rows were right before this sweep, which the half sweep of the start began.
+                        error, entered = self.here.error, False
                     if self.recording:
                         self.sweeping = error, self._swept_dual(f, g, u, v)
                     yield error
-                    if self.counts.sinkhorn % CHECK_SCALINGS == 0:
-                        smallest, biggest = scalars(
-                            xp, xp.minimum(xp.min(u), xp.min(v)), xp.maximum(xp.max(u), xp.max(v))
-                        )
-                        if smallest < math.exp(-ABSORB) or biggest > math.exp(ABSORB):
-                            break
+                    # The largest scaling of a row tells: it and the smallest move apart together.
+                    if biggest > BIGGEST_SCALING:
+                        break
             finally:
                 self.sweeping = None
                 if not fresh:

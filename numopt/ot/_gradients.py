@@ -22,7 +22,7 @@ from numopt.ot._adjoint import Answer, Potentials, pairwise
 from numopt.ot._cost import BLOCK_BYTES, Cost, DenseCost, PointCost
 from numopt.ot._marginal import Marginal
 from numopt.ot._problem import Problem
-from numopt.ot._result import spread
+from numopt.ot._spread import spread
 
 
 @dataclass(frozen=True, slots=True)

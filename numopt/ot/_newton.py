@@ -11,7 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from numopt._array import scalars
+from numopt import kernels
+from numopt._array import scalars, to_host
 from numopt.ot import _sparsify
 from numopt.ot._bipartite import Bipartite
 from numopt.ot._linear import CG_LIMIT, Direction, System, solve
@@ -117,14 +118,12 @@ def _solve(engine: "Engine", region: Region, system: System, rtol: float) -> Dir
 
 def _numbers(engine: "Engine", d: Direction) -> tuple[float, float, float]:
     """Largest change, slope of the dual along the step and d'Dd, all in units of the regularisation."""
-    xp, here = engine.xp, engine.here
-    largest, slope, length = scalars(
-        xp,
-        xp.maximum(xp.max(xp.abs(d.rows)), xp.max(xp.abs(d.columns))),
-        xp.sum(here.row_gap * d.rows) + xp.sum(here.col_gap * d.columns),
-        xp.sum(here.r * d.rows**2) + xp.sum(here.c * d.columns**2),
-    )
-    return largest, slope, length
+    xp, here, k = engine.xp, engine.here, kernels.bind(engine.xp)
+    terms = xp.empty((2, 3), dtype=xp.float64, device=here.f.device)
+    k.step_terms(d.rows, here.row_gap, here.r, terms[0, :])
+    k.step_terms(d.columns, here.col_gap, here.c, terms[1, :])
+    (row_max, row_slope, row_length), (col_max, col_slope, col_length) = to_host(terms).tolist()
+    return max(row_max, col_max), row_slope + col_slope, row_length + col_length
 
 
 def _rtol(engine: "Engine") -> float:

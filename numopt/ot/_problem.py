@@ -4,11 +4,14 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from numopt._array import asarray_like, is_array, namespace, scalars
 from numopt._core.validation import check_scalar
 from numopt._typing import Array, Namespace
 from numopt.ot._cost import METRICS, Cost, DenseCost, PointCost, contiguous
 from numopt.ot._marginal import Marginal
+from numopt.ot._spread import spread
 
 # Costs whose offsets exceed this part of their range lose digits in the exponents: take rows' and columns' minima out.
 OFFSET = 0.5
@@ -56,19 +59,15 @@ class Problem:
         xp, size = self.xp, self.shape[axis]
         other_kept, other_shift = (self.kept_cols, self.col_shift) if axis == 0 else (self.kept_rows, self.row_shift)
         other = other if other_shift is None else other + other_shift
-        everywhere = xp.full(self.shape[1 - axis], -math.inf, dtype=other.dtype, device=other.device)
-        if other_kept is None:
-            everywhere = other
-        else:
-            everywhere[other_kept] = other
+        everywhere = spread(other, other_kept, self.shape[1 - axis], fill=-math.inf)
         soft = SOFT_MINIMUM * reg
         assert self.whole is not None
         lse = self.whole.lse_rows(everywhere, soft) if axis == 0 else self.whole.lse_cols(everywhere, soft)
         transform = -soft * lse
         # An atom that all pairs are forbidden to has no finite potential of its own.
         transform = xp.where(xp.isfinite(transform), transform, xp.zeros_like(transform))
-        transform[kept] = potential
-        return transform
+        here = spread(xp.ones_like(potential), kept, size) > 0
+        return xp.where(here, spread(potential, kept, size), transform)
 
 
 def check_weights(values: Any, name: str, size: int, like: Array) -> Array:
@@ -77,7 +76,13 @@ def check_weights(values: Any, name: str, size: int, like: Array) -> Array:
     if values is None:
         return xp.full(size, 1.0 / size, dtype=like.dtype, device=like.device)
     if not is_array(values):
-        values = asarray_like(values, like)
+        try:
+            values = asarray_like(np.asarray(values), like)
+            numeric = xp.isdtype(values.dtype, ("numeric", "bool"))
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"`{name}` must be a 1-D array of weights: {error}") from error
+        if not numeric:
+            raise TypeError(f"`{name}` must be a 1-D array of weights, got dtype {values.dtype}.")
     if values.ndim != 1:
         raise ValueError(f"`{name}` must be a 1-D array of weights, got shape {tuple(values.shape)}.")
     if values.shape[0] != size:
@@ -93,9 +98,7 @@ def check_weights(values: Any, name: str, size: int, like: Array) -> Array:
     return values
 
 
-def dense_problem(
-    a: Any, b: Any, C: Any, *, mass_tol: float, rho: tuple[float, float], refine: bool
-) -> Problem:
+def dense_problem(a: Any, b: Any, C: Any, *, mass_tol: float, rho: tuple[float, float], refine: bool) -> Problem:
     """Check weights and costs; see `numopt.ot.solve` for what raises."""
     C = _check_costs(a, b, C)
     xp = namespace(C)
@@ -132,7 +135,16 @@ def dense_problem(
     cost = DenseCost(C, real, _scale(most, least), has_inf=has_inf)
     whole = cost if C is source else DenseCost(source, real, cost.largest, has_inf=has_inf)
     return Problem(
-        xp, cost, Marginal.of(a, rho[0]), Marginal.of(b, rho[1]), (n, m), kept_rows, kept_cols, row_shift, col_shift, whole
+        xp,
+        cost,
+        Marginal.of(a, rho[0]),
+        Marginal.of(b, rho[1]),
+        (n, m),
+        kept_rows,
+        kept_cols,
+        row_shift,
+        col_shift,
+        whole,
     )
 
 
@@ -196,7 +208,10 @@ def _check_costs(a: Any, b: Any, C: Any) -> Array:
     if C is None:
         raise TypeError("`C` must be a 2-D array of costs, got None.")
     weights = [w for w in (a, b) if is_array(w)]
-    (C, *_) = promote(C, *weights, xp=xp)
+    try:
+        (C, *_) = promote(C, *weights, xp=xp)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`C` must be a 2-D array of costs and fit the weights: {error}") from error
     if C.ndim != 2 or min(C.shape) < 1:
         raise ValueError(f"`C` must be a 2-D array of costs with at least one row and column, got {tuple(C.shape)}.")
     if xp.isdtype(C.dtype, "complex floating"):

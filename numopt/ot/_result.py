@@ -8,6 +8,7 @@ from scipy.optimize import OptimizeResult
 from numopt._array import asarray_like, is_cupy, namespace
 from numopt._typing import Array
 from numopt.ot._cost import Cost
+from numopt.ot._spread import spread
 
 Pullback = Callable[[Any, Any, Any, Any, Any], dict[str, Array]]
 
@@ -31,12 +32,12 @@ class OTResult(OptimizeResult):
         They bracket the cost of unregularised transport: cost of the plan rounded to the marginals, and the dual value
         of a feasible pair made from f. NaN where there is no such problem (unbalanced or constrained).
     marginal_error, marginal_error_linf : float
-        |P 1 - a|_1 + |P' 1 - b|_1 and the largest entry of both, recomputed for the answer that is returned.
+        `|P 1 - a|_1 + |P' 1 - b|_1` and the largest entry of both, recomputed for the answer that is returned.
     multipliers, constraint_values, slack : array of shape (K,)
         With constraints: the multiplier w_k of each, in P = exp((f + g' + sum_k w_k D_k - C) / reg), which is the slope
         of `reg_value` in t_k; <D_k, P>; and the slack of each inequality, zero for equations.
     constraint_error : float
-        With constraints: the largest |<D_k, P> - slack_k - t_k|, relative to half the range of D_k.
+        With constraints: the largest `|<D_k, P> - slack_k - t_k|`, relative to half the range of D_k.
     success, status, message : bool, Status, str
         `status` is one of `numopt.Status`; the message says what to try.
     nit, nit_sinkhorn, nit_newton, nit_coarse : int
@@ -186,7 +187,7 @@ class LazyPlan:
 
     def nnz(self, threshold: float) -> int:
         """Number of entries that are at least `threshold`."""
-        return self._kept(threshold).nnz
+        return int(self._kept(threshold).nnz)
 
     def tocsr(self, threshold: float) -> Any:
         """Entries that are at least `threshold` as a CSR array of scipy.sparse or cupyx.scipy.sparse."""
@@ -204,17 +205,6 @@ class LazyPlan:
         floor = float(xp.log(xp.asarray(threshold, dtype=xp.float64)))
         row_floor, col_floor = xp.full_like(self._f, floor), xp.full_like(self._g, floor)
         return self._cost.compact(self._f, self._g, self._reg, row_floor, col_floor)
-
-
-def spread(values: Any, where: Array | None, size: int, axis: int = 0) -> Any:
-    """Put the slices of `values` where they stand among all along an axis, zero elsewhere."""
-    if where is None:
-        return values
-    xp = namespace(values)
-    shape = (*values.shape[:axis], size, *values.shape[axis + 1 :])
-    out = xp.zeros(shape, dtype=values.dtype, device=values.device)
-    out[(slice(None),) * axis + (where, ...)] = values
-    return out
 
 
 def sparse_plan(rows: Any, where: Any, columns: Any, shape: tuple[int, int]) -> Any:

@@ -23,8 +23,9 @@ from numopt.ot._engine import Engine, Point
 from numopt.ot._gradients import Pullback
 from numopt.ot._options import PLANS, TOL, Options, check_options
 from numopt.ot._problem import Problem, dense_problem, penalties, point_problem
-from numopt.ot._result import LazyPlan, OTResult, sparse_plan, spread
+from numopt.ot._result import LazyPlan, OTResult, sparse_plan
 from numopt.ot._sparsify import by_error
+from numopt.ot._spread import spread
 
 
 def solve(
@@ -76,11 +77,11 @@ def solve(
         Linear constraints on the plan [2]_, few of them: D of shape (n, m), and <D, P> = t for 'eq', <D, P> >= t for
         'ge'. An inequality has a slack, <D, P> - s = t with s = exp(-w / reg) for its multiplier w, whose entropy
         reg * s (log s - 1) joins the objective. The error that `tol` bounds then has the further terms
-        |<D, P> - s - t| / (half the range of D), so that success means marginals and constraints. Not
+        `|<D, P> - s - t|` / (half the range of D), so that success means marginals and constraints. Not
         with `reg_m`.
     tol : float, optional
         Converged when the marginal error, recomputed for the answer, is at most `tol` * sum(a). The error is
-        |P 1 - a|_1 + |P' 1 - b|_1; unbalanced, with a exp(-f / reg_m) for a and alike for b. Default 1e-9, or ten
+        `|P 1 - a|_1 + |P' 1 - b|_1`; unbalanced, with a exp(-f / reg_m) for a and alike for b. Default 1e-9, or ten
         times the rounding floor eps * max(4, max C / (20 reg)) where that is more.
     norm : {'l1', 'linf'}
         'linf' measures by the largest entry of both errors instead of their sums.
@@ -213,7 +214,7 @@ def solve_points(
 ) -> OTResult:
     """Entropic optimal transport between two clouds of points, costs worked out on the fly.
 
-    As `solve` with C_ij = |X_i - Y_j|^2 (or another metric) in O((n + m) d + kept entries) memory.
+    As `solve` with `C_ij = |X_i - Y_j|^2` (or another metric) in O((n + m) d + kept entries) memory.
 
     Parameters
     ----------
@@ -234,7 +235,7 @@ def solve_points(
         reg_m * KL(P' 1 | b); a pair gives each side its own, inf keeps that marginal fixed.
     tol : float, optional
         Converged when the marginal error, recomputed for the answer, is at most `tol` * sum(a). The error is
-        |P 1 - a|_1 + |P' 1 - b|_1; unbalanced, with a exp(-f / reg_m) for a and alike for b. Default 1e-9, or ten
+        `|P 1 - a|_1 + |P' 1 - b|_1`; unbalanced, with a exp(-f / reg_m) for a and alike for b. Default 1e-9, or ten
         times the rounding floor eps * max(4, max C / (20 reg)) where that is more.
     norm : {'l1', 'linf'}
         'linf' measures by the largest entry of both errors instead of their sums.
@@ -401,6 +402,10 @@ def _settings(problem: Problem, reg: Any, options: Mapping[str, Any]) -> Options
     xp, real = problem.xp, problem.rows.weights.dtype
     reg = check_scalar(reg, "reg", low=0.0, include_low=False)
     floor = rounding_floor(problem, reg)
+    if floor >= 1.0:
+        raise ValueError(
+            f"`reg` must leave the costs (up to {problem.cost.largest:.3g}) digits after division by it, got {reg:.3g}."
+        )
     settings = check_options(reg=reg, default_tol=max(TOL, 10.0 * floor), **options)
     if real == xp.float32 and options.get("tol") is not None and settings.tol < floor:
         raise ValueError(
@@ -414,6 +419,8 @@ def _start(problem: Problem, init: Any) -> tuple[Array, Array] | None:
     """Read the potentials to start from: an earlier result or a pair (f, g)."""
     if init is None:
         return None
+    if not isinstance(init, OTResult | tuple | list):
+        raise TypeError(f"`init` must be an OTResult or a pair of potentials (f, g), got {type(init).__name__}.")
     pair = (init["f"], init["g"]) if isinstance(init, OTResult) else tuple(init)
     if len(pair) != 2:
         raise ValueError(f"`init` must be an OTResult or a pair of potentials (f, g), got {len(pair)} items.")
@@ -457,7 +464,7 @@ def _result(
     balanced = problem.rows.fixed and problem.cols.fixed
     bracket = Bounds(math.nan, math.nan)
     if balanced and with_bounds:
-        bracket = bounds(cost, problem.rows, problem.cols, f, g, r, c, reg)
+        bracket = bounds(cost, problem.rows, problem.cols, f, g, r, c, reg, dense)
     shifts = _shift_value(problem, r, c)
     value = cost.value(f, g, reg, dense) + shifts
     entropy_part, penalty = scalars(

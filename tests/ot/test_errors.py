@@ -290,7 +290,12 @@ def test_no_warning_and_no_nan_on_costs_of_any_size():
         assert res.success
 
 
-@pytest.mark.parametrize("reg", [1e-9, 1e-12, 1e-300])
+def test_regularisation_below_the_rounding_of_the_costs():
+    with pytest.raises(ValueError, match="`reg` must leave the costs .* digits"):
+        solve(*points_problem(20).args, 1e-300)
+
+
+@pytest.mark.parametrize("reg", [1e-9, 1e-12])
 def test_vanishing_regularisation_ends_honestly(reg):
     p = points_problem(20)
     res = solve(*p.args, reg, maxiter=300, time_limit=10.0)
