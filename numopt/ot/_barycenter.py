@@ -133,7 +133,9 @@ def barycenter(
     Notes
     -----
     Projections converge linearly, 'debiased' ones in the end sublinearly, as mass keeps leaving the tails: expect
-    hundreds of them for a `stopThr` of 1e-6. POT 0.9.7's default method is wrong for unequal weights (its `sinkhorn_log` is right): values differ there.
+    hundreds of them for a `stopThr` of 1e-6. POT 0.9.7's default method is wrong for unequal weights (its
+    `sinkhorn_log` is right): values differ there.
+
     A projection costs two products of (m, n) and (n, k) matrices, or 2 k passes of log-sum-exp over the costs where
     exp(-M / reg) would underflow; an iteration of conjugate gradients in a Newton step the same two products, or less.
 
