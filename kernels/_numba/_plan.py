@@ -13,7 +13,7 @@ from numopt.kernels._numba._jit import REASSOCIATE, jit
 from numopt.kernels._numba._local import lowest_bit
 from numopt.kernels._numba._math import exp2
 
-TILE = 256
+TILE = 512
 CHUNK = 64  # entries whose fate fits in the bits of an integer
 LOG2E = 1.4426950408889634
 
@@ -25,11 +25,10 @@ def exponents(costs, f_i, g, scale, out):
     An exponent out of range becomes one whose power is about the largest number: sums are then huge, not wrong.
     """
     real = g.dtype.type
-    too_large = real(np.finfo(g.dtype).maxexp)
-    largest_exponent = too_large * (real(1) - np.finfo(g.dtype).eps)
+    highest = real(np.finfo(g.dtype).maxexp) * (real(1) - np.finfo(g.dtype).eps)
     for j in range(out.size):
         value = ((f_i + g[j]) - real(costs[j])) * scale
-        out[j] = largest_exponent if value >= too_large else value
+        out[j] = highest if value > highest else value
     # Comparisons that NaN passes: it has to be seen. One entry decides whether to look at all of them.
     zero_from, alive = real(np.finfo(g.dtype).minexp - 1), 0
     if not out[out.size // 2] <= zero_from:

@@ -60,7 +60,7 @@ def test_forbidden_pairs_are_exact_zeros(xp: Any) -> None:
     assert c[3] == 0
 
 
-@pytest.mark.parametrize("columns", [slice(0, 600), slice(256, 512), slice(1, 600, 2)])
+@pytest.mark.parametrize("columns", [slice(0, 600), slice(0, 512), slice(1, 600, 2)])
 def test_what_underflows_is_nothing_next_to_a_normal_number(xp: Any, columns: slice) -> None:
     problem = plan(6, 600, inv_reg=1.0)
     problem.C[:, columns] = 800.0
