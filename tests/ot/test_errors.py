@@ -291,7 +291,7 @@ def test_no_warning_and_no_nan_on_costs_of_any_size():
 
 
 def test_regularisation_below_the_rounding_of_the_costs():
-    with pytest.raises(ValueError, match="`reg` must leave the costs .* digits"):
+    with pytest.raises(ValueError, match=r"`reg` must leave the costs .* digits"):
         solve(*points_problem(20).args, 1e-300)
 
 
