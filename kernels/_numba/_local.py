@@ -7,7 +7,8 @@ it may be passed down, never returned.
 
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import carray as carray  # type: ignore[attr-defined]
 from numba import types
 from numba.extending import intrinsic
 

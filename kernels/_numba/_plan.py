@@ -34,7 +34,7 @@ def exponents(costs, f_i, g, scale, out):
     if not out[out.size // 2] <= zero_from:
         return True
     for j in range(out.size):
-        alive |= np.int64(not out[j] <= zero_from)
+        alive |= int(not out[j] <= zero_from)
     return alive != 0
 
 
@@ -111,7 +111,7 @@ def count(costs, f_i, g, inv_reg, floor, col_floor):
     total = 0
     for j in range(costs.size):
         e = _exponent(real(costs[j]), f_i, g[j], real(inv_reg))
-        total += np.int64(e >= min(floor, col_floor[j]))
+        total += int(e >= min(floor, col_floor[j]))
     return total
 
 
@@ -122,7 +122,7 @@ def count_columns(costs, f_i, g, inv_reg, floor, col_floor, columns):
     total = 0
     for j in range(costs.size):
         e = _exponent(real(costs[j]), f_i, g[j], real(inv_reg))
-        keep = np.int64(e >= min(floor, col_floor[j]))
+        keep = int(e >= min(floor, col_floor[j]))
         columns[j] += keep
         total += keep
     return total

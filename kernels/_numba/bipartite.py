@@ -7,10 +7,9 @@ same bits however the compiler mixes their loops; the loads are what takes the t
 
 import numba
 import numpy as np
-from numba import carray
 
 from numopt.kernels._numba._jit import jit
-from numopt.kernels._numba._local import local_memory
+from numopt.kernels._numba._local import carray, local_memory
 from numopt.kernels._numba._threads import Twins
 
 LANES = 8

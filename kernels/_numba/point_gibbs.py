@@ -7,10 +7,9 @@ the tile nor on which of the two sets is X.
 
 import numba
 import numpy as np
-from numba import carray
 
 from numopt.kernels._numba._jit import REASSOCIATE, jit
-from numopt.kernels._numba._local import local_memory
+from numopt.kernels._numba._local import carray, local_memory
 from numopt.kernels._numba._math import exp2, log
 from numopt.kernels._numba._plan import LOG2E, TILE, count, exponentiate, exponents, fill_row, largest
 from numopt.kernels._numba._threads import Twins
@@ -289,7 +288,7 @@ def _value_parallel(X, Y, metric, f, g, inv_reg, out):
 
 
 def _entries(X, Y, *others) -> float:
-    return 8.0 * X.shape[0] * Y.shape[0]
+    return float(3 * X.shape[0] * Y.shape[0])
 
 
 point_row_sums = Twins(_row_sums_serial, _row_sums_parallel, _entries)

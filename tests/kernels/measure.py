@@ -44,7 +44,7 @@ def show(*cells: object) -> None:
 def measure_math() -> None:
     """Time exp, expm1, log and log1p in ns per element."""
     show("function", "dtype", "numopt", "NumPy")
-    for name in ("exp", "expm1", "log", "log1p"):
+    for name in ("exp", "exp2", "expm1", "log", "log1p"):
         function = getattr(_math, name)
 
         @numba.njit(error_model="numpy")

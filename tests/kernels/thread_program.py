@@ -26,8 +26,8 @@ def gram() -> float:
 
 def transport() -> float:
     """Call every kernel of entropic transport once; return a checksum."""
-    k, n, parts = bind(np), 1010, 2
-    assert n * n > PARALLEL_MIN_WORK
+    k, n, parts = bind(np), 1450, 2
+    assert n * n / 2 > PARALLEL_MIN_WORK
     rng = np.random.default_rng(0)
     X, Y, zeros, ones = rng.random((n, 2)), rng.random((n, 2)), np.zeros(n), np.ones(n)
     C = ((X[:, None] - Y) ** 2).sum(axis=-1)
