@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numopt._array import asarray_like, is_array, namespace, scalars
-from numopt._core.validation import check_choice, check_scalar, check_unknown_options
+from numopt._core.validation import check_choice, check_unknown_options
 from numopt._core.warnings import ConvergenceWarning, NumericalWarning, warn
 from numopt._typing import Array
 from numopt.ot._problem import Problem, dense_problem
@@ -92,10 +92,24 @@ def whole_weights(problem: Problem, axis: int) -> Array:
     return whole
 
 
-class Answer(NamedTuple):
-    """A plan with its scalings, the 2-norm of its marginal errors and the steps it took."""
+class Remarks:
+    """Warnings of one call: the first of each category is given, however many targets there are."""
 
-    result: OTResult
+    def __init__(self, wanted: bool) -> None:
+        self._silent: set[type[Warning]] = set() if wanted else {NumericalWarning, ConvergenceWarning}
+
+    def add(self, message: str, category: type[Warning]) -> None:
+        """Warn, unless that is not wanted or has been done."""
+        if category not in self._silent:
+            self._silent.add(category)
+            warn(message, category)
+
+
+class Answer(NamedTuple):
+    """A plan, where it was made, its loss and scalings, the 2-norm of its marginal errors and the steps it took."""
+
+    plan: Array | None
+    loss: float
     log_u: Array
     log_v: Array
     error: float
@@ -106,41 +120,38 @@ class Answer(NamedTuple):
 def solve_to(
     problem: Problem,
     *,
-    reg: Any,
-    threshold: Any,
-    maxiter: Any,
-    start: Any,
+    reg: float,
+    threshold: float,
+    maxiter: int,
+    start: tuple[Any, Any] | None,
+    done: int = 0,
     log: bool,
     verbose: Any,
-    warns: bool,
+    remarks: Remarks,
     **options: Any,
 ) -> Answer:
-    """Solve until the 2-norm of the marginal errors is at most `threshold`.
+    """Solve until the 2-norm of the marginal errors is at most `threshold`; `done` steps led to `start`.
 
     The solver stops by the 1-norm, which bounds the 2-norm but exceeds it by sqrt(n) where the error is spread out. So
     a looser tolerance comes first; where the 2-norm then is not small enough, the solve goes on from there.
     """
-    reg = check_scalar(reg, "reg", low=0.0, include_low=False)
-    threshold = check_scalar(threshold, "stopThr", low=0.0)
-    maxiter = check_scalar(maxiter, "numItermax", kind=int, low=1)
     xp, a, b = problem.xp, problem.rows.weights, problem.cols.weights
     mass, a_norm, b_norm = scalars(xp, xp.sum(a), xp.linalg.vector_norm(a), xp.linalg.vector_norm(b))
     least = 10.0 * rounding_floor(problem, reg)
     # An error in proportion to the weights has this 2-norm for a 1-norm of 1.
     spread_out = max(a_norm, b_norm) / mass
     if threshold < least * mass * spread_out:
-        if warns:
-            warn(
-                f"`stopThr` of {threshold:g} is below what {a.dtype} can reach at this `reg`; "
-                f"{least * mass * spread_out:.1e} is used.",
-                NumericalWarning,
-            )
+        remarks.add(
+            f"`stopThr` of {threshold:g} is below what {a.dtype} can reach at this `reg`; "
+            f"{least * mass * spread_out:.1e} is used.",
+            NumericalWarning,
+        )
         threshold = least * mass * spread_out
     strictest = max(threshold / mass, least)
     tol = min(max(FIRST_TRY * threshold / (mass * spread_out), strictest), LOOSEST)
     init: Any = potentials(problem, start, reg)
     errors: list[float] = []
-    steps = 0
+    steps = done
     while True:
         # The first step makes the first point, and does not count as an iteration in the solver's loop.
         result = solve_problem(
@@ -165,12 +176,12 @@ def solve_to(
             break
         tol = min(max(FIRST_TRY * tol * threshold / error, strictest), 0.5 * tol)
         init = result
-    if warns and not error <= threshold:
-        warn(
+    if not error <= threshold:
+        remarks.add(
             f"{result.message} (2-norm of the marginal error {error:.1e}, stopThr {threshold:.1e})", ConvergenceWarning
         )
     log_u, log_v = log_scalings(problem, result, reg)
-    return Answer(result, log_u, log_v, error, [*errors, error], steps)
+    return Answer(result.plan, result.value, log_u, log_v, error, [*errors, error], steps)
 
 
 def _two_norm(problem: Problem, P: Array) -> float:

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from numopt._array import namespace
+from numopt._array import asarray_like, namespace
+from numopt._core.validation import check_scalar
 from numopt._typing import Array
 from numopt.ot._calls import (
     Answer,
+    Remarks,
     columns_of,
     exponential,
     problem_of,
@@ -15,6 +17,7 @@ from numopt.ot._calls import (
     starts_of,
     uniform_if_empty,
 )
+from numopt.ot._targets import sweep_jointly
 
 METHODS = ("sns", "sinkhorn", "sinkhorn_log", "greenkhorn", "sinkhorn_stabilized", "sinkhorn_epsilon_scaling")
 
@@ -62,8 +65,8 @@ def sinkhorn(
     numItermax : int, default 1000
         Largest number of sweeps and Newton steps together.
     stopThr : float, default 1e-9
-        Bound on the 2-norm of the marginal errors of rows and columns together. (POT's plans have exact rows, so that
-        its bound is on that of the columns.)
+        Bound on the 2-norm of the marginal errors of rows and columns together. POT's plans have exact rows, so that
+        its bound is on that of the columns.
     verbose : bool or int, default False
         True or 1 shows a progress bar, 2 a line per step.
     log : bool, default False
@@ -72,8 +75,18 @@ def sinkhorn(
         Warn where `stopThr` was not met, or cannot be in this dtype.
     warmstart : tuple of arrays, optional
         (log u, log v) of an earlier call, from its log; with k columns each.
-    warmup, density, linsolver, anneal, time_limit, callback
-        As in `numopt.ot.solve`.
+    warmup : 'auto' or int
+        Sweeps before the first Newton step of a stage, as in `numopt.ot.solve`.
+    density : 'auto', 'paper', 'ssns' or float
+        Entries that a Newton system keeps, as in `numopt.ot.solve`.
+    linsolver : str
+        Solver of the Newton systems, as in `numopt.ot.solve`.
+    anneal : 'auto', bool or None
+        Whether larger regularisations are solved for first, as in `numopt.ot.solve`; a warm start never does.
+    time_limit : float, optional
+        Seconds.
+    callback : callable, optional
+        By SciPy's rule, as in `numopt.ot.solve`.
     **kwargs
         Options of POT's single methods (`tau`, `epsilon0`, `numInnerItermax`, `print_period`), not needed here and
         ignored; others warn.
@@ -132,7 +145,7 @@ def sinkhorn(
         time_limit=time_limit,
         callback=callback,
     )
-    out = _losses(answers) if several else answers[0].result.plan
+    out = _losses(answers) if several else answers[0].plan
     return (out, _log(answers, several)) if log else out
 
 
@@ -185,8 +198,18 @@ def sinkhorn2(
         Warn where `stopThr` was not met, or cannot be in this dtype. Silent by default, as POT's.
     warmstart : tuple of arrays, optional
         (log u, log v) of an earlier call.
-    warmup, density, linsolver, anneal, time_limit, callback
-        As in `numopt.ot.solve`.
+    warmup : 'auto' or int
+        Sweeps before the first Newton step of a stage, as in `numopt.ot.solve`.
+    density : 'auto', 'paper', 'ssns' or float
+        Entries that a Newton system keeps, as in `numopt.ot.solve`.
+    linsolver : str
+        Solver of the Newton systems, as in `numopt.ot.solve`.
+    anneal : 'auto', bool or None
+        Whether larger regularisations are solved for first, as in `numopt.ot.solve`; a warm start never does.
+    time_limit : float, optional
+        Seconds.
+    callback : callable, optional
+        By SciPy's rule, as in `numopt.ot.solve`.
     **kwargs
         Options of POT's single methods, ignored; others warn.
 
@@ -211,7 +234,7 @@ def sinkhorn2(
     >>> round(float(ot.sinkhorn2([0.5, 0.5], [0.5, 0.5], M, 1.0)), 8)
     0.26894142
     >>> ot.sinkhorn2([0.5, 0.5], [[0.5, 0.2], [0.5, 0.8]], M, 1.0).round(6)
-    array([0.268941, 0.403513])
+    array([0.268941, 0.364074])
     """
     read_method(method, METHODS, kwargs, "sinkhorn2")
     answers, several = _solve_all(
@@ -237,20 +260,41 @@ def sinkhorn2(
     return (out, _log(answers, several)) if log else out
 
 
-def _solve_all(a: Any, b: Any, M: Any, warmstart: Any, **options: Any) -> tuple[list[Answer], bool]:
+def _solve_all(
+    a: Any, b: Any, M: Any, warmstart: Any, *, reg: Any, threshold: Any, maxiter: Any, warns: bool, **options: Any
+) -> tuple[list[Answer], bool]:
     """One answer for each target, and whether `b` was 2-D."""
-    a = uniform_if_empty(a)
+    reg = check_scalar(reg, "reg", low=0.0, include_low=False)
+    threshold = check_scalar(threshold, "stopThr", low=0.0)
+    maxiter = check_scalar(maxiter, "numItermax", kind=int, low=1)
+    a, remarks = uniform_if_empty(a), Remarks(warns)
+    options |= {"reg": reg, "threshold": threshold, "maxiter": maxiter, "remarks": remarks}
     targets = columns_of(b)
-    starts = starts_of(warmstart, None if targets is None else len(targets))
+    if targets is None:
+        (start,) = starts_of(warmstart, None)
+        return [solve_to(problem_of(a, uniform_if_empty(b), M), start=start, **options)], False
+    starts = starts_of(warmstart, len(targets))
+    first = problem_of(a, targets[0], M)
+    swept = None
+    if warmstart is None and options["callback"] is None and threshold > 0.0:
+        like = first.rows.weights
+        B = first.xp.stack([asarray_like(target, like, dtype=like.dtype) for target in targets], axis=1)
+        swept = sweep_jointly(first, B, reg=reg, threshold=threshold, maxiter=maxiter)
     answers = []
-    for target, start in zip([uniform_if_empty(b)] if targets is None else targets, starts, strict=True):
-        answers.append(solve_to(problem_of(a, target, M), start=start, **options))
-    return answers, targets is not None
+    for k, target in enumerate(targets):
+        start, done = starts[k], 0
+        if swept is not None:
+            if swept[k].error <= threshold:
+                answers.append(swept[k])
+                continue
+            start, done = (swept[k].log_u, swept[k].log_v), swept[k].steps
+        answers.append(solve_to(problem_of(a, target, M) if k else first, start=start, done=done, **options))
+    return answers, True
 
 
 def _losses(answers: list[Answer]) -> Array:
     like = answers[0].log_u
-    values = [answer.result.value for answer in answers]
+    values = [answer.loss for answer in answers]
     losses: Array = namespace(like).asarray(values, dtype=like.dtype, device=like.device)
     return losses
 

@@ -13,6 +13,7 @@ from numopt._core.warnings import ConvergenceWarning, NumericalWarning
 from numopt._core.warnings import warn as issue
 from numopt._typing import Array
 from numopt.ot._calls import (
+    Remarks,
     as_scalar,
     columns_of,
     log_scalings,
@@ -98,8 +99,14 @@ def sinkhorn_unbalanced(
         Return a dictionary as well.
     warn : bool, default True
         Warn where `stopThr` was not met, or cannot be in this dtype.
-    density, linsolver, time_limit, callback
-        As in `numopt.ot.solve`.
+    density : 'auto', 'paper', 'ssns' or float
+        Entries that a Newton system keeps, as in `numopt.ot.solve`.
+    linsolver : str
+        Solver of the Newton systems, as in `numopt.ot.solve`.
+    time_limit : float, optional
+        Seconds.
+    callback : callable, optional
+        By SciPy's rule, as in `numopt.ot.solve`.
     **kwargs
         Options of POT's single methods (`tau`), ignored; others warn.
 
@@ -147,7 +154,7 @@ def sinkhorn_unbalanced(
     rho = _penalties(reg_m)
     threshold = check_scalar(stopThr, "stopThr", low=0.0)
     maxiter = check_scalar(numItermax, "numItermax", kind=int, low=1)
-    a = uniform_if_empty(a)
+    a, remarks = uniform_if_empty(a), Remarks(warn)
     targets = columns_of(b)
     starts = starts_of(warmstart, None if targets is None else len(targets))
     answers = []
@@ -155,9 +162,9 @@ def sinkhorn_unbalanced(
         problem = problem_of(a, target, M, rho)
         relative = _relative_to(problem, c, reg) if kind == "kl" else problem
         floor = 10.0 * rounding_floor(relative, reg)
-        if threshold < floor and warn:
+        if threshold < floor:
             dtype = problem.rows.weights.dtype
-            issue(
+            remarks.add(
                 f"`stopThr` of {threshold:g} is below what {dtype} can reach here; {floor:.1e} is used.",
                 NumericalWarning,
             )
@@ -179,8 +186,8 @@ def sinkhorn_unbalanced(
             history=log,
             with_bounds=False,
         )
-        if warn and not result.success:
-            issue(result.message, ConvergenceWarning)
+        if not result.success:
+            remarks.add(result.message, ConvergenceWarning)
         answers.append(_Answer(result, _log(problem, result, reg, rho)))
     if targets is None:
         return (answers[0].result.plan, answers[0].log) if log else answers[0].result.plan

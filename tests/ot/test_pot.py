@@ -88,17 +88,18 @@ def test_log_holds_scalings_of_the_plan(xp: Any) -> None:
     np.testing.assert_allclose(np.exp(log_v), v)
 
 
-def test_atoms_without_mass_have_no_scaling() -> None:
+def test_atoms_without_mass_have_no_scaling(xp: Any) -> None:
     a, b, M = instance()
     a[3], b[:2] = 0.0, 0.0
-    a, b = a / a.sum(), b / b.sum()
-    P, log = sinkhorn(a, b, M, 0.05, log=True)
-    assert log["log_u"][3] == log["log_v"][0] == -np.inf
-    assert log["u"][3] == log["v"][0] == 0.0
-    np.testing.assert_allclose(P, log["u"][:, None] * np.exp(-M / 0.05) * log["v"], rtol=1e-9)
-    again, second = sinkhorn(a, b, M, 0.05, log=True, warmstart=(log["log_u"], log["log_v"]))
+    args = (make(xp, a / a.sum()), make(xp, b / b.sum()), make(xp, M), 0.05)
+    P, log = sinkhorn(*args, log=True)
+    u, v, log_u, log_v = (to_numpy(log[name]) for name in ("u", "v", "log_u", "log_v"))
+    assert log_u[3] == log_v[0] == -np.inf
+    assert u[3] == v[0] == 0.0
+    np.testing.assert_allclose(to_numpy(P), u[:, None] * np.exp(-M / 0.05) * v, rtol=1e-9)
+    again, second = sinkhorn(*args, log=True, warmstart=(log["log_u"], log["log_v"]))
     assert second["niter"] <= 2
-    np.testing.assert_allclose(again, P, atol=1e-9)
+    np.testing.assert_allclose(to_numpy(again), to_numpy(P), atol=1e-9)
 
 
 def test_scalings_overflow_to_infinity_and_their_logarithms_do_not() -> None:
@@ -143,6 +144,44 @@ def test_several_targets_give_losses(ours: Any, xp: Any) -> None:
     np.testing.assert_allclose(to_numpy(again), expected, rtol=1e-8)
     one = ours(make(xp, a), make(xp, b[:, :1]), make(xp, M), 0.1)
     assert tuple(one.shape) == (1,)
+
+
+@pytest.mark.parametrize("reg", [0.05, 2e-3])
+def test_targets_without_some_atoms_are_solved_as_one_by_one(reg: float) -> None:
+    # At the smaller regularisation the sweeps that all targets share are left early, or not begun.
+    a, b, M = instance(k=4)
+    b[:3, 1], a[2] = 0.0, 0.0
+    a, b = a / a.sum(), b / b.sum(axis=0)
+    losses, log = sinkhorn(a, b, M, reg, log=True)
+    np.testing.assert_allclose(losses, [sinkhorn2(a, b[:, k], M, reg) for k in range(4)], rtol=1e-7)
+    assert log["err"][-1] <= 2e-9
+    u, v = np.exp(log["log_u"]), np.exp(log["log_v"])
+    for k in range(4):
+        P = u[:, k, None] * np.exp(-M / reg) * v[:, k] if reg > 0.01 else sinkhorn(a, b[:, k], M, reg)
+        np.testing.assert_allclose(P.sum(axis=0), b[:, k], atol=1e-8)
+
+
+def test_several_targets_warn_once() -> None:
+    a, b, M = instance(k=3)
+    with pytest.warns(UserWarning, match="Stopped after") as caught:
+        losses = sinkhorn(a, b, M, 1e-3, numItermax=3)
+    assert len(caught) == 1
+    assert np.all(np.isfinite(losses))
+    with pytest.warns(UserWarning, match="float64 can reach"):
+        sinkhorn(a, b, M, 0.1, stopThr=0.0)
+
+
+def test_bad_targets_are_named() -> None:
+    a, b, M = instance(k=3)
+    for bad, message in (
+        (-1.0, "`b` must hold finite non-negative"),
+        (np.nan, "`b` must hold finite"),
+        (2.0, "same mass"),
+    ):
+        wrong = b.copy()
+        wrong[1, 2] = bad
+        with pytest.raises(ValueError, match=message):
+            sinkhorn(a, wrong, M, 0.1)
 
 
 def test_sinkhorn2_is_a_scalar_of_the_linear_loss(xp: Any) -> None:
