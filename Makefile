@@ -7,7 +7,7 @@ BIN         := $(VENV)/bin
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
 .PHONY: help demo test lint types pytest test-slow test-gpu test-sanitize test-boundscheck docs \
-        bench-cutest bench-libsvm bench-pde report clean
+        bench-cutest bench-libsvm bench-pde bench-ot report clean
 .NOTPARALLEL:
 
 help:
@@ -18,7 +18,7 @@ help:
 	@echo "make test-sanitize     CUDA kernel bodies as C++ under the address, undefined-behaviour and thread sanitizers"
 	@echo "make test-boundscheck  Numba kernels with bounds checking"
 	@echo "make test-gpu          the tests that need a CUDA device"
-	@echo "make bench-cutest | bench-libsvm | bench-pde | report    long benchmarks and their page"
+	@echo "make bench-cutest | bench-libsvm | bench-pde | bench-ot | report    long benchmarks and their page"
 	@echo "make clean             remove what was built (keeps .venv and recorded runs)"
 
 # --- installation ---------------------------------------------------------------------------------------------
@@ -99,6 +99,10 @@ bench-libsvm: $(VENV)/.installed-demo
 
 bench-pde: $(VENV)/.installed-demo
 	$(BIN)/numopt bench pde
+
+bench-ot: $(VENV)/.installed-demo
+	$(BIN)/numopt bench ot
+	$(BIN)/numopt bench ot-paper
 
 report: $(VENV)/.installed-demo
 	$(BIN)/numopt report

@@ -25,6 +25,7 @@ _STYLES: dict[str, dict[str, Any]] = {
     "ipopt": {"color": "#D55E00", "linestyle": (0, (5, 1))},
     "uno-filtersqp": {"color": "#CC79A7", "linestyle": "-"},
     "uno-ipopt": {"color": "#8C5AA8", "linestyle": (0, (3, 1, 1, 1))},
+    "numopt-few-steps": {"color": "#0072B2", "linestyle": ":"},
     "numopt-no-anneal": {"color": "#56B4E9", "linestyle": "--"},
     "numopt-no-warmup": {"color": "#555555", "linestyle": "-."},
     "pot-sinkhorn": {"color": "#E69F00", "linestyle": "--"},

@@ -9,7 +9,7 @@ PROBLEMS = ("assignment", "mnist-l2", "mnist-l1")
 ETAS = (10, 100, 1000, 1200)
 """Inverse regularisations, relative to the largest cost; the paper's own is 1200."""
 
-SOLVERS = ("numopt", "numopt-no-anneal", "numopt-no-warmup", "pot-sinkhorn", "regot-ssns")
+SOLVERS = ("numopt", "numopt-few-steps", "numopt-no-anneal", "numopt-no-warmup", "pot-sinkhorn", "regot-ssns")
 DRAWS = tuple(range(10))
 PICTURED = 0
 """The draw of which the whole path is recorded."""

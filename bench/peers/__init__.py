@@ -57,6 +57,7 @@ _MODULES: dict[str, dict[str, str]] = {
     },
     "transport": {
         "numopt": "_numopt_ot",
+        "numopt-few-steps": "_numopt_ot",
         "numopt-no-anneal": "_numopt_ot",
         "numopt-no-warmup": "_numopt_ot",
         "pot-sinkhorn": "_pot",

@@ -69,6 +69,13 @@ class NoWarmup(Numopt):
     method: ClassVar[dict[str, Any]] = {"anneal": None, "warmup": 0}
 
 
+class FewSteps(Numopt):
+    """One sweep a stage: the fewest steps, where the default takes the least time."""
+
+    name = "numopt-few-steps"
+    method: ClassVar[dict[str, Any]] = {"warmup": 1}
+
+
 def _rounded(history: dict[str, Any]) -> dict[str, list[float]]:
     """The columns with digits enough for a curve; the dual value is needed to its end, for its differences."""
     count = {"fun": 17}
@@ -78,4 +85,4 @@ def _rounded(history: dict[str, Any]) -> dict[str, list[float]]:
     }
 
 
-SOLVERS = {solver.name: solver for solver in (Numopt, NoAnnealing, NoWarmup)}
+SOLVERS = {solver.name: solver for solver in (Numopt, FewSteps, NoAnnealing, NoWarmup)}

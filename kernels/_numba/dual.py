@@ -5,10 +5,9 @@ does not cover, by running maxima side by side.
 """
 
 import numpy as np
-from numba import carray
 
 from numopt.kernels._numba._jit import REASSOCIATE, jit
-from numopt.kernels._numba._local import local_memory
+from numopt.kernels._numba._local import carray, local_memory
 
 LANES = 16
 

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from scipy.optimize import NonlinearConstraint
 from scipy.sparse.linalg import aslinearoperator
 
-from numopt import sketched_newton
+from numopt import ot, sketched_newton
 from numopt.sketching import kaczmarz, sketch_and_project
 
 COLUMNS = ("NumPy", "CuPy", "sparse", "operator", "float32", "complex", "batch")
@@ -51,6 +51,19 @@ def _cupy() -> Any:
     return cupy
 
 
+def _transport(solver: str, xp: Any = np, dtype: Any = np.float64) -> Any:
+    """Two small clouds, or two pairs of them."""
+    rng = np.random.default_rng(0)
+    X, Y = (xp.asarray(rng.standard_normal((2, 6, 2)), dtype=dtype) for _ in range(2))
+    C = xp.sum((X[:, :, None, :] - Y[:, None, :, :]) ** 2, axis=-1)
+    weights = xp.full((2, 6), 1 / 6, dtype=dtype)
+    if solver == "solve_points":
+        return ot.solve_points(X[0, ...], Y[0, ...], 0.5)
+    if solver == "solve_batch":
+        return ot.solve_batch(weights, weights, C, 0.5)
+    return ot.solve(weights[0, ...], weights[0, ...], C[0, ...], 0.5)
+
+
 def capabilities() -> dict[str, dict[str, Solve]]:
     """Solver -> column -> a solve that must succeed; a column left out is not supported."""
     linear = {
@@ -62,6 +75,15 @@ def capabilities() -> dict[str, dict[str, Solve]]:
         }
         for solver in (kaczmarz, sketch_and_project)
     }
+    transport = {
+        f"ot.{solver}": {
+            "NumPy": lambda solver=solver: _transport(solver),
+            "CuPy": lambda solver=solver: _transport(solver, _cupy()),
+            "float32": lambda solver=solver: _transport(solver, dtype=np.float32),
+            **({"batch": lambda solver=solver: _transport(solver)} if solver == "solve_batch" else {}),
+        }
+        for solver in ("solve", "solve_points", "solve_batch")
+    }
     return {
         "sketched_newton": {
             "NumPy": lambda: _circle(_same),
@@ -71,6 +93,7 @@ def capabilities() -> dict[str, dict[str, Solve]]:
             "float32": lambda: _circle(_same, dtype=np.float32),
         },
         **linear,
+        **transport,
     }
 
 

@@ -24,7 +24,7 @@ LAYERS = (
         "numopt._core",
         "numopt._config",
     },
-    {"numopt.constrained", "numopt.sketching"},
+    {"numopt.constrained", "numopt.ot", "numopt.sketching"},
 )
 PROBLEMS_MAY_IMPORT = {
     "numopt.problems",
