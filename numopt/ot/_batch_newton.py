@@ -17,7 +17,7 @@ from numopt._typing import Array
 from numopt.ot._batch_problem import Floats, Ints, chosen, merged
 
 RADIUS = 10.0
-SMALLEST_SHIFT = 1e-6
+SMALLEST_SHIFT = 1e-9
 LARGEST_SHIFT = 10.0
 TRIALS = 40
 # Parts of the plan that hang together by nothing but rounding make the matrix singular; this much more on its diagonal
@@ -84,10 +84,9 @@ def directions(P: Array, r: Array, c: Array, row_gap: Array, col_gap: Array, mu:
         stay = np.setdiff1d(np.arange(pending.size), leave)
         if not stay.size:
             break
-        # A mode that the shift rules moves in inverse proportion to it; far below it, it takes many tens.
+        # A mode that the shift rules moves in inverse proportion to it; far below it, it takes some tens.
         excess = 1.3 * np.where(sane, largest, np.inf)[stay] / reach[stay]
-        rules = sane[stay] & ((now[stay] > 1e-4) | (excess > 13.0))
-        growth = np.where(rules, np.clip(excess, 2.0, 100.0), 10.0)
+        growth = np.where(sane[stay], np.clip(excess, 2.0, 100.0), 10.0)
         pending = pending[stay]
         shift[pending] = np.maximum(shift[pending] * growth, SMALLEST_SHIFT)
         system = system.take(stay)

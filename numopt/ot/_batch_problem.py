@@ -256,7 +256,7 @@ def _check_costs(batch: Batch) -> None:
     least, most, highest, dirty, inf, forbidden = (np.broadcast_to(v, batch.count) for v in survey[3:])
     if dirty.any():
         # Only pairs without mass hold these; they must not reach any arithmetic.
-        batch.C = xp.where(xp.isnan(batch.C) | (-math.inf == batch.C), xp.zeros_like(batch.C), batch.C)
+        batch.C = xp.where(xp.isnan(batch.C) | (xp.isinf(batch.C) & (batch.C < 0)), xp.zeros_like(batch.C), batch.C)
     batch.has_inf, batch.forbidden = bool(inf.any()), forbidden > 0.0
     span = most - least
     shifted = (np.maximum(np.abs(least), highest - least) > OFFSET * span) & (span > 0.0)
@@ -276,9 +276,9 @@ def _survey(batch: Batch, ids: Ints) -> Floats:
     for part in batch.chunks(ids.size):
         C = batch.costs(ids[part])
         rows, cols = (None if side is None else side[part, :] for side in (batch.rows, batch.cols))
-        bad = xp.isnan(C) | (-math.inf == C)
-        dirty, forbidden = bad, C == math.inf
-        has_inf = forbidden
+        infinite = xp.isinf(C)
+        dirty = bad = xp.isnan(C) | (infinite & (C < 0))
+        has_inf = forbidden = infinite & (C > 0)
         if rows is not None:
             C, bad = masked(xp, C, rows[:, :, None], math.inf), bad & rows[:, :, None]
             forbidden = forbidden & rows[:, :, None]

@@ -100,9 +100,13 @@ class _Base:
 
 
 def contiguous(A: Array) -> Array:
-    """Return A in row-major order, itself where it is so."""
+    """Return A in row-major order and writeable, itself where it is so.
+
+    Numba compiles kernels once more for arrays that cannot be written.
+    """
     flags = getattr(A, "flags", None)  # array-api-strict has none; its copies are in row-major order
-    if flags is not None and flags.c_contiguous:
+    # CuPy's flags have no such member, nor can its arrays be locked.
+    if flags is not None and flags.c_contiguous and getattr(flags, "writeable", True):
         return A
     out = namespace(A).empty(A.shape, dtype=A.dtype, device=A.device)
     out[...] = A

@@ -89,7 +89,7 @@ def check_weights(values: Any, name: str, size: int, like: Array) -> Array:
         raise ValueError(f"`{name}` must have {size} elements as the costs have, got {values.shape[0]}.")
     if xp.isdtype(values.dtype, "complex floating"):
         raise TypeError(f"`{name}` must be real, got dtype {values.dtype}.")
-    values = xp.astype(values, like.dtype, copy=False)
+    values = contiguous(xp.astype(values, like.dtype, copy=False))
     smallest, total = scalars(xp, xp.min(values), xp.sum(values))
     if not math.isfinite(total) or not smallest >= 0.0:
         raise ValueError(f"`{name}` must hold finite non-negative weights, got a smallest of {smallest} (sum {total}).")
