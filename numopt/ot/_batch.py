@@ -119,7 +119,7 @@ def solve_batch(
 
     The method is that of `solve` with dense Newton systems [1]_: all unfinished problems take a step each round,
     sweeps or Newton steps as each needs, and finished ones cost nothing. A sweep takes O(n m) operations, a Newton step
-    O(min(n, m) n m). Few problems, on which 60 Newton steps of a stage were not enough, and all problems with
+    O(min(n, m) n m). Problems on which 300 Newton steps of a stage are not enough, and all problems with
     n m > 250,000 are solved one after another as by `solve`. Beyond the results, memory stays below 256 MiB (or what
     one problem needs).
 

@@ -35,7 +35,7 @@ ACCEPT = 1e-4  # part of the predicted rise that a step must bring
 DIVERGED = 1e8
 FAILURES = 3
 # Steps in a stage, and trials of one step, after which a problem is left to the solver of single problems.
-NEWTON_LIMIT, TRIALS = 60, 40
+NEWTON_LIMIT, TRIALS = 300, 40
 
 RUNNING = -100  # in the place of a status
 RESCUE = -101  # left to the solver of single problems
@@ -122,8 +122,6 @@ class BatchEngine:
         # The last one repeated, so that all problems have as many.
         self.regs = np.asarray([row + row[-1:] * (int(self.last.max()) + 1 - len(row)) for row in regs])
         self.eps = float(self.xp.finfo(batch.a.dtype).eps)
-        # Plans stay finite along any step within it: entries are below the mass, and both potentials move.
-        self.largest_radius = 0.2 * math.log(float(self.xp.finfo(batch.a.dtype).max))
         self.control = Control.start(batch, tol)
         self._enter(self.control, np.ones(batch.count, dtype=bool))
         g = self.xp.zeros_like(batch.b) if start is None else start
@@ -198,7 +196,7 @@ class BatchEngine:
         c.reg[where] = self.regs[c.ids[where], c.stage[where]]
         loose = np.maximum(STAGE_ERROR, c.tol)
         c.target[where] = np.where(c.stage == self._last(c), c.tol, loose)[where]
-        for values, first in ((c.mu, 0.0), (c.radius, min(RADIUS, self.largest_radius)), (c.best, math.inf)):
+        for values, first in ((c.mu, 0.0), (c.radius, RADIUS), (c.best, math.inf)):
             values[where] = first
         for counts in (c.trials, c.failures, c.stage_newton):
             counts[where] = 0
@@ -224,8 +222,11 @@ class BatchEngine:
 
     def _advance(self, c: Control, p: Potentials) -> Potentials:
         """One round of some problems, whose table is changed in place."""
-        P, r, col = self._plans(c, p.trial_f, p.trial_g)
-        accepted, better = self._judge(c, self._numbers(c, p.trial_f, p.trial_g, r, col))
+        # A trial that goes too far overflows, and is rejected.
+        with np.errstate(over="ignore", invalid="ignore"):
+            P, r, col = self._plans(c, p.trial_f, p.trial_g)
+            numbers = self._numbers(c, p.trial_f, p.trial_g, r, col)
+        accepted, better = self._judge(c, numbers)
         f, g = self._where(accepted, (p.trial_f, p.trial_g), (p.f, p.g))
         best = self._where(better, (f, g), (p.best_f, p.best_g))
         pieces: list[tuple[Ints, Array, Array]] = []
@@ -267,7 +268,7 @@ class BatchEngine:
         c.passes += 1
         newton = c.kind == NEWTON
         finite = np.isfinite(error)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             ratio = (fun - c.fun) / np.where(c.predicted > 0.0, c.predicted, np.nan)
         flat = newton & (c.slope * c.reg < 1e3 * self.eps * (np.abs(c.fun) + c.reg * c.mass))
         accepted = finite & (~newton | (ratio > ACCEPT) | (flat & (error < c.error)))
@@ -310,7 +311,7 @@ class BatchEngine:
         c.failures[failed] += 1
         c.status[failed & (c.status == RUNNING) & (c.failures >= FAILURES)] = RESCUE
         c.kind[failed], c.burst[failed] = SWEEPS, FALLBACK_BURST
-        c.trials[failed], c.mu[failed], c.radius[failed] = 0, 0.0, min(RADIUS, self.largest_radius)
+        c.trials[failed], c.mu[failed], c.radius[failed] = 0, 0.0, RADIUS
 
     def _after_newton(self, c: Control, stepped: Flags, ratio: Floats, flat: Flags) -> None:
         """Adapt shift and radius to how well the model foretold the rise."""
@@ -319,7 +320,7 @@ class BatchEngine:
         c.trials[stepped] = 0
         well = stepped & (ratio > 0.75)
         wider = well & (c.reach > 0.5 * c.radius)
-        c.radius[wider] = np.minimum(2.0 * c.radius[wider], self.largest_radius)
+        c.radius[wider] = 2.0 * c.radius[wider]
         factor = np.select([ratio > 0.75, ratio > 0.5, (ratio < 0.25) & ~flat], [1 / 4, 1 / 3, 2.0], 1.0)
         c.mu[stepped] *= factor[stepped]
         c.mu[stepped & (c.mu < 0.1 * SMALLEST_SHIFT)] = 0.0

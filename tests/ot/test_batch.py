@@ -11,7 +11,17 @@ from numopt.ot import _batch_engine as engine
 from numopt.ot import _batch_problem as problem
 from numopt.ot import solve, solve_batch
 from tests.helpers.xp import make, to_numpy
-from tests.ot.problems import Transport, forbidden, l1_error, points_problem, reference_plan, uniform_problem
+from tests.ot.problems import (
+    Transport,
+    cut_off,
+    forbidden,
+    l1_error,
+    points_problem,
+    reference_plan,
+    square_costs,
+    uniform_problem,
+    uniform_weights,
+)
 
 VALUES = ("value", "reg_value", "dual_value", "upper_bound", "lower_bound")
 
@@ -296,13 +306,34 @@ def test_zero_iterations_return_a_plan():
 
 
 def test_infeasible_support_among_good_problems_is_found():
-    good = uniform_problem(8)
-    C = good.C.copy()
-    C[:3, 2:] = math.inf  # three sources share two targets
-    a, b, costs = stacked([good, Transport(good.a, good.b, C), good])
-    res = solve_batch(a, b, costs, 0.05, maxiter=500)
+    problems = [uniform_problem(10, seed=1), cut_off(10, 4), uniform_problem(10, seed=2)]
+    res = solve_batch(*stacked(problems), 0.05)
     assert res.converged.tolist() == [True, False, True]
+    assert res.statuses[1] == Status.INFEASIBLE
+    assert "+inf" in res.message
     assert np.all(np.isfinite(res.plan))
+
+
+def far_clusters(n: int, flux: float, *, seed: int) -> Transport:
+    """Two clusters of points, and a little more mass in the first of the sources."""
+    rng = np.random.default_rng(seed)
+    far = np.where(np.arange(n) < n // 2, 0.0, 10.0)[:, None] * np.array([1.0, 0.0])
+    C = square_costs(rng.normal(size=(n, 2)) + far, rng.normal(size=(n, 2)) + far)
+    a = np.where(np.arange(n) < n // 2, 1.0 + flux, 1.0 - flux) / n
+    return Transport(a, uniform_weights(n), C / C.max())
+
+
+@pytest.mark.parametrize("reg", [1e-2, 1e-3, 1e-4])
+def test_little_mass_between_far_clusters_is_moved(reg):
+    problems = [far_clusters(16, 2e-6, seed=k) for k in range(4)]
+    res = solve_batch(*stacked(problems), reg, tol=1e-11)
+    assert res.success, res.message
+    # The batched steps get there, not the single solver.
+    assert np.all(res.nit_newton < 100)
+    # 1e-6 of the mass leaves the first cluster, to as many digits as the tolerance leaves.
+    np.testing.assert_allclose(
+        res.plan[:, :8, 8:].sum(axis=(1, 2)) - res.plan[:, 8:, :8].sum(axis=(1, 2)), 1e-6, rtol=1e-4
+    )
 
 
 def test_time_limit_and_callback_stop_all():
