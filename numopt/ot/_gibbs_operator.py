@@ -9,7 +9,7 @@ from numopt.ot._cost import DenseCost
 
 # Up to this exponent M / reg, K is stored: all its entries and the sums of their products with vectors of largest entry
 # 1 are far from underflow, and plain matrix products are as accurate as log-sum-exps.
-STORED = {8: 300.0, 4: 40.0}
+STORED = {8: 600.0, 4: 60.0}
 
 # A Newton system of stored costs keeps all but this part of each row's and column's mass, less with a small error.
 LARGEST_DROP = 1e-3
