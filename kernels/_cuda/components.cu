@@ -63,6 +63,17 @@ __global__ void component_join(const Index* __restrict__ tindices, const int64* 
     }
 }
 
+// The root of a row, nothing moved up: a late store would put an ancestor in the place of a label.
+template <typename Index>
+__device__ inline Index settled_root(const Index* parents, Index row) {
+    Index parent = load_relaxed(parents + row);
+    while (parent != row) {
+        row = parent;
+        parent = load_relaxed(parents + row);
+    }
+    return row;
+}
+
 // Labels of rows and columns: the roots.
 template <typename Index>
 __global__ void component_labels(const Index* __restrict__ tindices, const int64* __restrict__ tindptr, Index* parents,
@@ -70,11 +81,11 @@ __global__ void component_labels(const Index* __restrict__ tindices, const int64
     const int64 step = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 k = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; k < n + m; k += step) {
         if (k < n) {
-            store_relaxed(parents + k, find_root(parents, static_cast<Index>(k)));
+            store_relaxed(parents + k, settled_root(parents, static_cast<Index>(k)));
         } else {
             const int64 first = tindptr[k - n];
             const bool empty = first == tindptr[k - n + 1];
-            col_labels[k - n] = empty ? static_cast<Index>(k) : find_root(parents, tindices[first]);
+            col_labels[k - n] = empty ? static_cast<Index>(k) : settled_root(parents, tindices[first]);
         }
     }
 }

@@ -135,7 +135,10 @@ class Engine:
 
     def stopping(self, point: Point) -> float:
         """What is compared with `tol`: the error in the chosen norm, relative to the mass."""
-        return (point.error if self.options.norm == "l1" else point.error_inf) / self.mass
+        return self._error(point) / self.mass
+
+    def _error(self, point: Point) -> float:
+        return point.error if self.options.norm == "l1" else point.error_inf
 
     def inexactness(self) -> float:
         """How inexact a Newton step may be: for superlinear convergence as the error, at the end as it still needs."""
@@ -292,7 +295,7 @@ class Engine:
         """Sinkhorn sweeps: `limit` of them, or while they are the faster method (all the way for 'sinkhorn')."""
         forever = self.options.method == "sinkhorn" or self.detail is not None
         stored = isinstance(self.cost, DenseCost) and self._fixed
-        done, previous, slow = 0, self.here.error, 0
+        done, previous, slow = 0, self._error(self.here), 0
         sweep = self._stored_sweeps() if stored else self._log_sweeps()
         try:
             for error in sweep:
@@ -300,7 +303,7 @@ class Engine:
                 self.kind = "sinkhorn"
                 ratio = error / previous if previous > 0.0 else 0.0
                 previous = error
-                if self.options.norm == "l1" and error <= target * self.mass:
+                if error <= target * self.mass:
                     break
                 slow = slow + 1 if ratio > 1.0 - 1e-6 else 0
                 if slow >= 50 and forever:
@@ -372,7 +375,7 @@ class Engine:
     def _log_sweeps(self) -> Any:
         while True:
             self.log_sweep(self.here.g)
-            yield self.here.error
+            yield self._error(self.here)
 
     def _stored_sweeps(self) -> Any:
         """Sweeps on the kernel at the current potentials, one read of it each; the potentials follow at the end."""
@@ -391,7 +394,7 @@ class Engine:
             (least,) = scalars(xp, xp.min(r))
             if not least > 0.0:  # a row whose mass underflowed
                 self.log_sweep(g)
-                yield self.here.error
+                yield self._error(self.here)
                 continue
             r, c = xp.empty_like(r), xp.empty_like(c)
             u, v, gap = xp.ones_like(r), xp.ones_like(c), xp.empty_like(r)
@@ -403,10 +406,11 @@ class Engine:
                     self.counts.sinkhorn += 1
                     fresh = False
                     k.side_terms(a, u, r, gap, terms)
-                    _, error, _, _, biggest = to_host(terms).tolist()
+                    _, total, most, _, biggest = to_host(terms).tolist()
+                    error = total if self.options.norm == "l1" else most
                     if entered:
                         # The rows were right before this sweep, which the half sweep of the start began.
-                        error, entered = self.here.error, False
+                        error, entered = self._error(self.here), False
                     if self.recording:
                         self.sweeping = error, self._swept_dual(f, g, u, v)
                     yield error

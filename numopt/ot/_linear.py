@@ -101,7 +101,9 @@ def schur_factor(system: System) -> Callable[[Array], Array]:
     device = device_of(system.r)
     work = xp.empty((k.gram_parts(system.c.shape[0], n), n, n), dtype=system.r.dtype, device=device)
     S = xp.empty((n, n), dtype=system.r.dtype, device=device)
-    k.weighted_gram_csr(columns.data, columns.indices, columns.indptr, 1.0 / system.c, work, S)
+    # The Gram kernel takes one type of index; that many entries count in the smaller one.
+    indptr = xp.astype(columns.indptr, columns.indices.dtype)
+    k.weighted_gram_csr(columns.data, columns.indices, indptr, 1.0 / system.c, work, S)
     S *= -1.0
     # float32 rounds the lift away: its own precision is the smallest that counts.
     lift = max(LIFT, float(xp.finfo(S.dtype).eps))
@@ -185,7 +187,7 @@ def _tree_pcg(system: System, rtol: float) -> Direction:
     n, m = r.shape[0], c.shape[0]
     data, indices, indptr = system.graph.rows
     kept = csr_array((data, indices, indptr), shape=(n, m))
-    # Weights relative to the diagonal; the heaviest tree is the lightest of the reciprocals' logarithms, shifted to > 0.
+    # Weights relative to the diagonal; the heaviest tree is the lightest one of these lengths.
     relative = data / np.sqrt(np.repeat(r, np.diff(indptr)) * c[indices])
     lengths = 1.0 - np.log(np.maximum(relative, 1e-300))
     graph = csr_array((lengths, indices, indptr), shape=(n, m))

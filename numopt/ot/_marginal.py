@@ -36,7 +36,7 @@ class Marginal:
         return self.weights * namespace(potential).exp(-potential / self.rho)
 
     def dual(self, potential: Array) -> Array:
-        """This side's part of the dual objective, 0-d."""
+        """Part of the dual objective that this side adds, 0-d."""
         xp = namespace(potential)
         if self.fixed:
             return xp.sum(self.weights * potential)

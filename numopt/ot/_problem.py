@@ -181,7 +181,7 @@ def point_problem(
 
 
 def _largest_distance(X: Array, Y: Array, metric: str) -> float:
-    """A bound on the largest cost, from the boxes around the points: within 2 of it per axis, which annealing allows."""
+    """A bound on the largest cost, from the boxes around the points: close enough for annealing to begin at."""
     xp = namespace(X)
     reach = xp.maximum(xp.max(X, axis=0) - xp.min(Y, axis=0), xp.max(Y, axis=0) - xp.min(X, axis=0))
     if METRICS[metric] == 2:
