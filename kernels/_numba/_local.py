@@ -7,7 +7,7 @@ it may be passed down, never returned.
 
 from typing import Any
 
-from llvmlite import ir  # type: ignore[import-untyped]
+from llvmlite import ir
 from numba import carray as carray  # type: ignore[attr-defined]
 from numba import types
 from numba.extending import intrinsic
