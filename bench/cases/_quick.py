@@ -55,7 +55,7 @@ class Quick(Case):
                 time_limit=options.time_limit or 10.0,
                 memory_limit=options.memory_limit or MEMORY_LIMIT,
                 repeats=options.repeats or 3,
-                # The tiny transport problem of the warm-up takes no Newton step: its kernels would compile on the clock.
+                # The tiny problem of the warm-up takes no Newton step: its kernels would compile on the clock.
                 warm=families[problem] == "transport",
                 trace=True,
             )
