@@ -174,7 +174,8 @@ class Engine:
             arrays=lambda: {
                 "f": self.xp.asarray(here.f, copy=True),
                 "g": self.xp.asarray(here.g, copy=True),
-                "x": self.cost.plan(here.f, here.g, self.reg)[0] if isinstance(self.cost, DenseCost) else None,
+                # No plan is stored between points.
+                "x": self.cost.plan(here.f, here.g, self.reg)[0] if isinstance(self.cost, DenseCost) else here.f,
             },
         )
 

@@ -112,8 +112,8 @@ def solve(
     time_limit : float, optional
         Seconds.
     callback : callable, optional
-        By SciPy's rule: ``callback(intermediate_result=res)`` with the plan as ``x``, or ``callback(plan)``;
-        StopIteration stops the solve, which then returns its best point.
+        By SciPy's rule: ``callback(intermediate_result=res)`` with the plan as ``x`` (between points, the potential
+        f), or ``callback(x)``; StopIteration stops the solve, which then returns its best point.
     verbose : {0, 1, 2}
         Silent, a progress bar, or a line a step through the ``numopt`` logger.
     history : bool
@@ -266,8 +266,8 @@ def solve_points(
     time_limit : float, optional
         Seconds.
     callback : callable, optional
-        By SciPy's rule: ``callback(intermediate_result=res)`` with the plan as ``x``, or ``callback(plan)``;
-        StopIteration stops the solve, which then returns its best point.
+        By SciPy's rule: ``callback(intermediate_result=res)`` with the plan as ``x`` (between points, the potential
+        f), or ``callback(x)``; StopIteration stops the solve, which then returns its best point.
     verbose : {0, 1, 2}
         Silent, a progress bar, or a line a step through the ``numopt`` logger.
     history : bool
@@ -375,7 +375,8 @@ def solve_problem(
         status = next(work)
         if status is None:
             status = run(
-                lambda: next(work, None),
+                # Work that ends above `tol` has nothing left to try.
+                lambda: next(work, Status.PRECISION),
                 engine.measure,
                 tol=settings.tol,
                 maxiter=settings.maxiter,
