@@ -375,8 +375,7 @@ def solve_problem(
         status = next(work)
         if status is None:
             status = run(
-                # Work that ends above `tol` has nothing left to try.
-                lambda: next(work, Status.PRECISION),
+                lambda: next(work, None),
                 engine.measure,
                 tol=settings.tol,
                 maxiter=settings.maxiter,
