@@ -375,7 +375,8 @@ def solve_problem(
         status = next(work)
         if status is None:
             status = run(
-                lambda: next(work, None),
+                # Work that ends above `tol` has nothing left to try.
+                lambda: next(work, Status.PRECISION),
                 engine.measure,
                 tol=settings.tol,
                 maxiter=settings.maxiter,

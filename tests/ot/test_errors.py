@@ -220,11 +220,25 @@ def test_the_best_iterate_is_returned():
 
 
 def test_time_limit():
-    p = points_problem(60)
-    res = solve(*p.args, 1e-3, method="sinkhorn", maxiter=10**9, tol=1e-15, time_limit=0.2)
+    p = points_problem(400)
+    res = solve(*p.args, 1e-3, method="sinkhorn", anneal=None, maxiter=10**9, time_limit=0.05)
     assert_best_but_not_solved(res, Status.TIME_LIMIT)
     assert "time_limit" in res.message
-    assert 0.2 <= res.time < 5.0
+    assert 0.05 <= res.time < 5.0
+
+
+def test_sweeps_that_can_do_no_more_end_before_the_limits():
+    res = solve(*points_problem(60).args, 1e-2, method="sinkhorn", maxiter=10**9, tol=1e-16, time_limit=30.0)
+    assert_best_but_not_solved(res, Status.PRECISION)
+    assert res.time < 10.0
+
+
+def test_callback_between_points_gets_the_potential():
+    seen = []
+    X = np.random.default_rng(0).standard_normal((12, 2))
+    assert solve_points(X, X + 1.0, 0.1, callback=seen.append).success
+    assert seen
+    assert all(x.shape == (12,) for x in seen)
 
 
 def test_callback_stops_with_the_point_so_far():
