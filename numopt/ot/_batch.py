@@ -20,8 +20,7 @@ from numopt.ot._batch_answers import COUNTS, Answers
 from numopt.ot._batch_problem import Batch, Floats, batch_problem, masked
 from numopt.ot._batch_result import certify
 from numopt.ot._options import TOL, Options, check_options
-from numopt.ot._result import OTResult
-from numopt.ot._solve import _REMEDIES
+from numopt.ot._result import REMEDIES, OTResult
 
 
 def solve_batch(
@@ -276,6 +275,6 @@ def _outcome(answers: Answers, stop: Floats) -> tuple[Status, str]:
         value=float(stop[i]),
         tol=float(answers.tols[i]),
         nit=int(sum(answers.counts[name][i] for name in COUNTS[:3])),
-        remedy=_REMEDIES.get(status),
+        remedy=REMEDIES.get(status),
     )
     return status, f"{failed.size} of {batch.count} problems failed, the first of them {batch.problem_name(i)}: {first}"

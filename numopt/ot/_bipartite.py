@@ -69,7 +69,6 @@ class Solved(NamedTuple):
     x: Array
     iterations: int
     relative_residual: float
-    negative_curvature: bool
 
 
 def pcg(graph: Bipartite, r: Array, c: Array, rhs: Array, diagonal: Array, rtol: float, maxiter: int) -> Solved:
@@ -79,5 +78,5 @@ def pcg(graph: Bipartite, r: Array, c: Array, rhs: Array, diagonal: Array, rtol:
     info = xp.zeros(3, dtype=xp.float64, device=rhs.device)
     work = xp.empty((3, rhs.shape[0]), dtype=rhs.dtype, device=rhs.device)
     kernels.bind(xp).schur_pcg(*graph.rows, *graph.columns, r, c, rhs, diagonal, rtol, maxiter, x, work, columns, info)
-    iterations, residual, negative = scalars(xp, info[0], info[1], info[2])
-    return Solved(x, int(iterations), residual, bool(negative))
+    iterations, residual = scalars(xp, info[0], info[1])
+    return Solved(x, int(iterations), residual)

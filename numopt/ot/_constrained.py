@@ -26,18 +26,11 @@ from numopt.ot._constraints import Constraints, Vector, contradiction, unreachab
 from numopt.ot._cost import DenseCost
 from numopt.ot._engine import FAILURES, FALLBACK_SWEEPS, SWITCH_ERROR, Engine, Point
 from numopt.ot._linear import CG_LIMIT, Direction, System, schur_factor, solve
-from numopt.ot._newton import (
-    ACCEPT,
-    EXTEND,
-    FARTHEST,
-    LARGEST_SHIFT,
-    SMALLEST_SHIFT,
-    TRIALS,
-    Region,
-    kept_graph,
-)
+from numopt.ot._newton import kept_graph
 from numopt.ot._options import Options
 from numopt.ot._problem import Problem
+from numopt.ot._region import ACCEPT, EXTEND, LARGEST_SHIFT, TRIALS, Region, extended
+from numopt.ot._result import REMEDIES
 
 # Up to this many atoms on the shorter side one factorisation serves all K + 1 right-hand sides of a step.
 FACTOR_LIMIT = 1000
@@ -261,9 +254,7 @@ class ConstrainedEngine(Engine):
             d = self._direction(here, graph, border, mu, region)
             largest, slope, length = self._numbers(here, border, d)
             if mu < LARGEST_SHIFT and not largest <= region.radius:
-                excess = 1.3 * largest / region.radius if math.isfinite(largest) else math.inf
-                rules = mu > 1e-4 or excess > 13.0
-                mu = max(mu * (min(max(2.0, excess), 100.0) if rules else 10.0), SMALLEST_SHIFT)
+                mu = region.damped(mu, largest)
                 continue
             predicted = 0.5 * self.reg * (slope + mu * length)
             new = self._along(here, d, 1.0)
@@ -274,14 +265,14 @@ class ConstrainedEngine(Engine):
             if flat and mu >= 1.0:
                 self.move_to(here.w)
                 return Status.LINESEARCH
-            mu = max(4.0 * mu, SMALLEST_SHIFT)
-            region.radius = min(region.radius, max(0.25 * largest, 2.0))
+            mu = region.rejected(mu, largest)
         else:
             self.move_to(here.w)
             return Status.LINESEARCH
         if ratio > EXTEND and not flat:
-            new = self._extended(here, d, new, largest)
-        _update(region, mu, ratio, largest, flat=flat)
+            new = extended(lambda t: self._along(here, d, t), new, largest)
+            self.move_to(new.w)
+        region.accepted(mu, ratio, largest, flat=flat)
         self.counts.newton += 1
         self.last_density, self.last_cg, self.shift = graph.density, float(self.counts.cg - spent), mu
         self.density_used = max(self.density_used, graph.density)
@@ -290,17 +281,6 @@ class ConstrainedEngine(Engine):
     def _along(self, here: ConstrainedPoint, d: _Step, t: float) -> ConstrainedPoint:
         step = t * self.reg
         return self.at(here.f + step * d.rows, here.g + step * d.cols, here.w + step * d.w)
-
-    def _extended(self, here: ConstrainedPoint, d: _Step, new: ConstrainedPoint, largest: float) -> ConstrainedPoint:
-        """Double the step while the dual keeps rising."""
-        t = 2.0
-        while t * largest <= FARTHEST:
-            further = self._along(here, d, t)
-            if not further.fun > new.fun:
-                break
-            new, t = further, 2.0 * t
-        self.move_to(new.w)
-        return new
 
     def _direction(self, here: ConstrainedPoint, graph: Bipartite, border: _Border, mu: float, region: Region) -> _Step:
         """Solve the bordered system with mu times its diagonal added."""
@@ -424,10 +404,7 @@ class ConstrainedEngine(Engine):
         }
 
 
-_REMEDIES = {
-    Status.MAXITER: "raise maxiter or reg, or use anneal='auto'",
-    Status.TIME_LIMIT: "raise time_limit or reg",
-    Status.PRECISION: "use float64, a larger reg or a looser tol",
+_REMEDIES = REMEDIES | {
     Status.STALLED: "raise reg, use a looser tol, or check that the constraints leave some room",
     Status.INFEASIBLE: "relax the constraints",
 }
@@ -442,17 +419,3 @@ def _lifted_solve(Q: Vector, rhs: Vector, own: Vector) -> Vector:
     values, vectors = np.linalg.eigh(0.5 * (scaled + scaled.T))
     solved: Vector = scale * (vectors @ ((vectors.T @ (scale * rhs)) / np.maximum(values, FLAT)))
     return solved
-
-
-def _update(region: Region, mu: float, ratio: float, largest: float, *, flat: bool) -> None:
-    """Shift and radius of the next step."""
-    if ratio > 0.75:
-        region.shift = mu / 4.0
-        if largest > 0.5 * region.radius:
-            region.radius *= 2.0
-    elif ratio > 0.5:
-        region.shift = mu / 3.0
-    else:
-        region.shift = 2.0 * mu if ratio < 0.25 and not flat else mu
-    if region.shift < 0.1 * SMALLEST_SHIFT:
-        region.shift = 0.0

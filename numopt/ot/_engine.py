@@ -20,8 +20,9 @@ from numopt.ot._coarse import coarse_step
 from numopt.ot._cost import Cost, DenseCost
 from numopt.ot._linear import DENSE_LIMIT
 from numopt.ot._marginal import Marginal
-from numopt.ot._newton import Region, kept_graph, newton_step
+from numopt.ot._newton import kept_graph, newton_step
 from numopt.ot._options import Options, stages
+from numopt.ot._region import Region
 
 STAGE_ERROR = 1e-2  # relative error at which an intermediate stage ends
 # Newton steps cost as much as this many sweeps: to start with, and for each factor e that the error has to fall.

@@ -16,32 +16,15 @@ from numopt._array import scalars, to_host
 from numopt.ot import _sparsify
 from numopt.ot._bipartite import Bipartite
 from numopt.ot._linear import CG_LIMIT, Direction, System, solve
+from numopt.ot._region import ACCEPT, EXTEND, LARGEST_SHIFT, TRIALS, Region, extended
 
 if TYPE_CHECKING:
     from numopt.ot._engine import Engine, Point
 
-RADIUS = 10.0
-SMALLEST_SHIFT = 1e-6
-LARGEST_SHIFT = 10.0
-ACCEPT = 1e-4  # part of the predicted rise that a step must bring
-TRIALS = 40
 RAISE = math.log(4.0)  # of the floors, while too many entries reach them
 SHORT_STEPS = (1.0, 0.5, 0.25, 0.1, 0.03, 0.01, 1e-3, 1e-4)
-# A mode that wants to move much further than one step leads rises more than predicted; go on along the step then.
-EXTEND = 1.15
-FARTHEST = 200.0
 # SSNS's constants: shift mu * ||gradient||, mu between these, changed by these factors at these ratios.
 SSNS_SMALLEST, SSNS_GROWTH, SSNS_DECAY = 1e-3, 4.0, 0.5
-
-
-@dataclass
-class Region:
-    """What a stage remembers from one step to the next."""
-
-    shift: float = 0.0
-    radius: float = RADIUS
-    capped: int = 0  # steps in a row whose conjugate gradients hit their limit
-    ssns_mu: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +35,6 @@ class Step:
     cg: int
     density: float
     shift: float
-    direct: bool
     extended: bool = False
 
 
@@ -137,55 +119,33 @@ def _trust_region(engine: "Engine", region: Region, graph: Bipartite) -> Step | 
     for _ in range(TRIALS):
         d = _solve(engine, region, _system(engine, graph, mu), _rtol(engine))
         largest, slope, length = _numbers(engine, d)
-        if mu < LARGEST_SHIFT:
-            if not math.isfinite(largest) or (d.iterations >= CG_LIMIT and d.relative_residual > 0.5):
-                mu = max(10.0 * mu, SMALLEST_SHIFT)
-                continue
-            if largest > region.radius:
-                # A mode that the shift rules moves in inverse proportion to it; far below it, it takes many tens.
-                excess = 1.3 * largest / region.radius
-                rules = mu > 1e-4 or excess > 13.0
-                mu = max(mu * (min(max(2.0, excess), 100.0) if rules else 10.0), SMALLEST_SHIFT)
-                continue
+        unsolved = d.iterations >= CG_LIMIT and d.relative_residual > 0.5
+        if mu < LARGEST_SHIFT and (unsolved or not largest <= region.radius):
+            mu = region.damped(mu, math.inf if unsolved else largest)
+            continue
         predicted = 0.5 * reg * (slope + mu * length)
-        new = engine.evaluate(here.f + reg * d.rows, here.g + reg * d.columns)
+        new = _along(engine, d, 1.0)
         ratio = (new.fun - here.fun) / predicted if predicted > 0.0 else math.nan
         flat = engine.is_flat(reg * slope)
         if ratio > ACCEPT or (flat and new.error < here.error):
             break
         if flat and mu >= 1.0:
             return None
-        mu = max(4.0 * mu, SMALLEST_SHIFT)
-        region.radius = min(region.radius, max(0.25 * largest, 2.0))
+        mu = region.rejected(mu, largest)
     else:
         return None
     region.capped = region.capped + 1 if d.iterations >= CG_LIMIT else 0
-    extended = ratio > EXTEND and not flat
-    if extended:
-        new = _extend(engine, d, new, largest)
-    if ratio > 0.75:
-        region.shift = mu / 4.0
-        if largest > 0.5 * region.radius:
-            region.radius *= 2.0
-    elif ratio > 0.5:
-        region.shift = mu / 3.0
-    else:
-        region.shift = 2.0 * mu if ratio < 0.25 and not flat else mu
-    if region.shift < 0.1 * SMALLEST_SHIFT:
-        region.shift = 0.0
-    direct = engine.options.linsolver == "direct" or region.capped >= 2
-    return Step(new, engine.counts.cg - spent, graph.density, mu, direct, extended)
+    further = ratio > EXTEND and not flat
+    if further:
+        new = extended(lambda t: _along(engine, d, t), new, largest)
+    region.accepted(mu, ratio, largest, flat=flat)
+    return Step(new, engine.counts.cg - spent, graph.density, mu, further)
 
 
-def _extend(engine: "Engine", d: Direction, new: "Point", largest: float) -> "Point":
-    """Double the step while the dual keeps rising."""
-    here, reg, t = engine.here, engine.reg, 2.0
-    while t * largest <= FARTHEST:
-        further = engine.evaluate(here.f + (t * reg) * d.rows, here.g + (t * reg) * d.columns)
-        if not further.fun > new.fun:
-            break
-        new, t = further, 2.0 * t
-    return new
+def _along(engine: "Engine", d: Direction, t: float) -> "Point":
+    """The point `t` times the direction away."""
+    here, length = engine.here, t * engine.reg
+    return engine.evaluate(here.f + length * d.rows, here.g + length * d.columns)
 
 
 def _line_search(engine: "Engine", region: Region, graph: Bipartite, *, shifted: bool) -> Step | None:
@@ -202,7 +162,7 @@ def _line_search(engine: "Engine", region: Region, graph: Bipartite, *, shifted:
     flat = engine.is_flat(reg * slope)
     for t in SHORT_STEPS:
         length = reach * t
-        new = engine.evaluate(here.f + (length * reg) * d.rows, here.g + (length * reg) * d.columns)
+        new = _along(engine, d, length)
         if new.fun >= here.fun + ACCEPT * length * reg * slope or (flat and new.error < here.error):
             break
     else:
@@ -215,4 +175,4 @@ def _line_search(engine: "Engine", region: Region, graph: Bipartite, *, shifted:
             region.ssns_mu = max(SSNS_SMALLEST, SSNS_DECAY * region.ssns_mu)
     hard = d.iterations >= CG_LIMIT or length < 0.05
     region.capped = region.capped + 1 if hard else region.capped
-    return Step(new, engine.counts.cg - spent, graph.density, absolute, region.capped >= 2)
+    return Step(new, engine.counts.cg - spent, graph.density, absolute)

@@ -6,11 +6,22 @@ from typing import Any
 from scipy.optimize import OptimizeResult
 
 from numopt._array import asarray_like, is_cupy, namespace
+from numopt._core.status import Status
 from numopt._typing import Array
 from numopt.ot._cost import Cost
 from numopt.ot._spread import spread
 
 Pullback = Callable[[Any, Any, Any, Any, Any], dict[str, Array]]
+
+
+REMEDIES = {
+    Status.MAXITER: "raise maxiter or reg, or use anneal='auto'",
+    Status.TIME_LIMIT: "raise time_limit or reg",
+    Status.PRECISION: "use float64, a larger reg or a looser tol",
+    Status.STALLED: "raise reg, or use a looser tol",
+    Status.INFEASIBLE: "check which pairs have costs of +inf",
+}
+"""What a user can try, by outcome."""
 
 
 class OTResult(OptimizeResult):
@@ -91,7 +102,8 @@ class OTResult(OptimizeResult):
         Raises
         ------
         ValueError
-            If the solve did not converge, had constraints, or a cotangent has the wrong shape or is not finite.
+            If the solve did not converge, had constraints or was of a batch, or a cotangent has the wrong shape or is
+            not finite.
 
         Notes
         -----
@@ -124,7 +136,9 @@ class OTResult(OptimizeResult):
         True
         """
         if self._pullback is None:
-            raise ValueError("This result has no derivative: it did not converge, has constraints, or was copied.")
+            raise ValueError(
+                "This result has no derivative: it did not converge, has constraints, is of a batch, or was copied."
+            )
         return self._pullback(plan, f, g, value, reg_value)
 
 

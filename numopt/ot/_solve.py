@@ -23,7 +23,7 @@ from numopt.ot._engine import Engine, Point
 from numopt.ot._gradients import Pullback
 from numopt.ot._options import PLANS, TOL, Options, check_options
 from numopt.ot._problem import Problem, dense_problem, penalties, point_problem
-from numopt.ot._result import LazyPlan, OTResult, sparse_plan
+from numopt.ot._result import REMEDIES, LazyPlan, OTResult, sparse_plan
 from numopt.ot._sparsify import by_error
 from numopt.ot._spread import spread
 
@@ -499,7 +499,7 @@ def _result(
             value=measured,
             tol=options.tol,
             nit=nit,
-            remedy=_REMEDIES.get(status),
+            remedy=REMEDIES.get(status),
             detail=engine.detail,
         ),
         "nit": nit,
@@ -519,15 +519,6 @@ def _result(
     has_derivative = status is Status.CONVERGED and not isinstance(engine, ConstrainedEngine)
     derivative = Pullback(problem, f, g, whole, reg) if has_derivative else None
     return make_result(fields, OTResult).attach(derivative)
-
-
-_REMEDIES = {
-    Status.MAXITER: "raise maxiter or reg, or use anneal='auto'",
-    Status.TIME_LIMIT: "raise time_limit or reg",
-    Status.PRECISION: "use float64, a larger reg or a looser tol",
-    Status.STALLED: "raise reg, or use a looser tol",
-    Status.INFEASIBLE: "check which pairs have costs of +inf",
-}
 
 
 def _shift_value(problem: Problem, r: Array, c: Array) -> float:
