@@ -6,6 +6,9 @@
 Kernels write to their arguments, return None and check nothing: the arrays are C-contiguous, of one floating dtype
 (float32 or float64; the costs of a float64 call may be float32) and of matching shapes, the indices are in range. They
 are deterministic: the same arguments give the same bits on the same machine.
+
+Kernels for linear systems also take complex matrices. Host kernels (`Kernel.host`) work on the pattern of a matrix or
+on the state of a tuner, which live in NumPy arrays whatever the solver runs on: they have no CUDA home.
 """
 
 import functools
@@ -23,14 +26,16 @@ class Kernel:
     """One line of the table of kernels.
 
     `signature` maps argument names, in order, to types: `real` is the floating dtype of the call, `cost` that of a
-    cost matrix (the same or float32), `index` that of the CSR triple (int32 or int64), `int32`, `int64` and `float64`
-    themselves, each with the number of axes in brackets; `int` and `float` are host numbers. A kernel that takes host
-    integers only is a host function and returns one.
+    cost matrix (the same or float32), `scalar` that of a linear system (the same or the complex one of its precision),
+    `index` that of the CSR triple (int32 or int64), `int32`, `int64` and `float64` themselves, each with the number of
+    axes in brackets; `int` and `float` are host numbers. A kernel that takes host integers only is a host function and
+    returns one.
     """
 
     module: str
     signature: dict[str, str]
     contract: str
+    host: bool = False
 
 
 _VECTOR, _MATRIX = "real[1]", "real[2]"
@@ -51,6 +56,17 @@ _BIPARTITE = {
     "r": _VECTOR,
     "c": _VECTOR,
 }
+# Linear systems. Rows are sorted by column and have no duplicates; `split[i]` is the position in `data` of the diagonal
+# entry of row i, so that the entries before it belong to rows that a forward sweep visits earlier. Rows `classes[c]` to
+# `classes[c + 1] - 1` do not touch one another (a_ij = a_ji = 0), so that they may be taken at once; without classes
+# (one entry, or none) rows go one after the other. `order` is 1 for forward sweeps, -1 for backward ones, 0 for a
+# forward and a backward one each time.
+_X = "scalar[1]"
+_ROWS = {"data": _X, "indices": "index[1]", "indptr": "index[1]", "split": "index[1]"}
+_LOWER = {"ldata": _X, "lindices": "index[1]", "lindptr": "index[1]"}
+_UPPER = {"udata": _X, "uindices": "index[1]", "uindptr": "index[1]"}
+_CLASSES = {"classes": "int64[1]"}
+_SWEEP = {"b": _X, "omega": "float", "order": "int", "x": _X, "delta": _X, "norms": "float64[1]"}
 
 KERNELS: dict[str, Kernel] = {
     "row_kaczmarz": Kernel(
@@ -198,6 +214,103 @@ KERNELS: dict[str, Kernel] = {
         | {"row_labels": "int32[1]", "col_labels": "int32[1]"},
         "Label the connected components of the graph of rows and columns given as CSR and as CSC (t...): the smallest "
         "row of the component; n + j for a column j without entries.",
+    ),
+    "sor_sweeps": Kernel(
+        "sor",
+        _ROWS | {"inverse": _X} | _CLASSES | _SWEEP,
+        "len(norms) sweeps x_i += omega * inverse_i * (b_i - A_i x), inverse_i = 1 / a_ii; norms[k] is the squared "
+        "2-norm of b - A x before sweep k, found inside it (for order 0: inside its forward half); delta (n) is "
+        "scratch: the changes of the last half sweep.",
+    ),
+    "split_values": Kernel(
+        "sor",
+        _ROWS | {"scale": "real[1]", "lindptr": "index[1]", "uindptr": "index[1]", "ldata": _X, "udata": _X},
+        "The values of the strict triangles of S A S, S = diag(scale), in the order of A: ldata[lindptr[i]:] holds the "
+        "entries of row i before split[i], udata[uindptr[i]:] those after it.",
+    ),
+    "ssor_sweeps": Kernel(
+        "ssor",
+        _LOWER
+        | _UPPER
+        | {"inverse": _X}
+        | _CLASSES
+        | {"b": _X, "omega": "float", "x": _X, "upper": _X, "delta": _X}
+        | {"norms": "float64[1]"},
+        "len(norms) symmetric sweeps (forward, then backward) of A = L + D + U, inverse = 1 / D, that read each "
+        "triangle once: upper = U x, given and kept, and L x, kept in scratch `delta` (2 n), are used again by the "
+        "other half sweep; norms as for sor_sweeps.",
+    ),
+    "ssor_solve": Kernel(
+        "ssor",
+        _LOWER | _UPPER | {"scale": "real[1]"} | _CLASSES | {"omega": "float", "r": _X, "z": _X},
+        "z = (2 - omega) / omega * S (I / omega + U)^-1 (I / omega + L)^-1 S r, S = diag(scale), for the strict "
+        "triangles of a matrix with unit diagonal; z may be r.",
+    ),
+    "eisenstat_pcg": Kernel(
+        "eisenstat",
+        _LOWER
+        | _UPPER
+        | {"root": "real[1]"}
+        | _CLASSES
+        | {"omega": "float", "check": "int", "target": "float", "maxiter": "int", "x": _X, "r": _X, "p": _X}
+        | {"work": "scalar[2]", "info": "float64[1]"},
+        "Conjugate gradients for a Hermitian matrix A = I + L + U, U = L^H, preconditioned by K K^H, K = I / omega + L "
+        "(Eisenstat's form): with t = K^-H p the product is t + K^-1 (p - (2 / omega - 1) t). info (6): state and "
+        "outcome. info[0] = 0 starts: r is b - A x and becomes K^-1 r; 1 goes on from x, r, p and info. On return: "
+        "info[0] = 1, info[1] = r^H r, info[2] = p's factor for the next step, info[3] = ||diag(root) (b - A x)|| as "
+        "last computed, info[4] = iterations of this call, info[5] = 0 if maxiter ended it, 1 if info[3] <= target, "
+        "2 if p^H A p <= 0, 3 for NaN or infinities. info[3] is computed at the start and in every check-th iteration; "
+        "check = 0: when the ratio to ||r|| at the last time makes it likely to be below 2 * target, and every 16th "
+        "time. work (2, n) is scratch.",
+    ),
+    "block_sor_sweeps": Kernel(
+        "block_sor",
+        _ROWS | {"blocks": "int64[1]", "inverses": "scalar[3]"} | _CLASSES | _SWEEP,
+        "Sweeps over blocks of rows: block k is rows blocks[k] to blocks[k + 1] - 1, of at most m rows, inverses[k] "
+        "(k, m, m) holds in its upper left corner the inverse of its diagonal block, and x_k += omega * inverse (b - A "
+        "x)_k. Here split[i] is the position of the first entry of row i in its block, and classes count blocks.",
+    ),
+    "line_sor_sweeps": Kernel(
+        "block_sor",
+        _ROWS | {"blocks": "int64[1]", "factors": "scalar[2]"} | _CLASSES | _SWEEP,
+        "block_sor_sweeps for tridiagonal diagonal blocks; factors (3, n): row by row the multiplier of the row above "
+        "(0 in the first of a block), the reciprocal pivot, and the entry right of the diagonal (0 in the last).",
+    ),
+    "stencil_sweeps": Kernel(
+        "stencil",
+        {"coefficients": _X, "nz": "int", "ny": "int", "nx": "int", "colours": "int"} | _SWEEP,
+        "sor_sweeps for the matrix of a 7-point stencil on a grid (nz, ny, nx), x fastest, zero outside: coefficients "
+        "are those of the point itself and of its neighbours at x - 1, x + 1, y - 1, y + 1, z - 1, z + 1. colours 1: "
+        "in the order of the points; 2: points with an even sum of coordinates first, then the others.",
+    ),
+    "stencil_product": Kernel(
+        "stencil",
+        {"coefficients": _X, "nz": "int", "ny": "int", "nx": "int", "x": _X, "y": _X},
+        "y = A x for such a matrix.",
+    ),
+    "sor_batch": Kernel(
+        "sor_batch",
+        {"data": "scalar[2]", "indices": "index[1]", "indptr": "index[1]", "split": "index[1]"}
+        | _CLASSES
+        | {"which": "int64[1]", "b": "scalar[2]", "omega": "float64[1]", "order": "int", "target": "float64[1]"}
+        | {"maxiter": "int", "x": "scalar[2]", "delta": "scalar[2]", "nit": "int64[1]", "norms": "float64[1]"},
+        "Sweeps as in sor_sweeps (order 1 or -1) for many systems of one pattern, each until it is solved: system s "
+        "has the values data[which[s]], right-hand side b[s] and omega[s]. With r_k the residual before sweep k, ends "
+        "after the sweep with ||r_k|| <= target[s], k = maxiter, NaN or ||r_k|| > 1e10 ||r_0||; nit[s] = k, norms[s] = "
+        "||r_k||. delta is scratch, (n_systems, n).",
+    ),
+    "greedy_colours": Kernel(
+        "ordering",
+        {"indices": "index[1]", "indptr": "index[1]", "colours": "int32[1]", "used": "int32[1]"},
+        "Give each node of a graph with symmetric CSR pattern, in order, the smallest colour that no neighbour has; "
+        "entries on the diagonal are passed over; used (n + 1) is scratch.",
+        host=True,
+    ),
+    "row_levels": Kernel(
+        "ordering",
+        {"indices": "index[1]", "indptr": "index[1]", "levels": "int32[1]"},
+        "levels[i] = 1 + the largest level among the neighbours j < i in a symmetric CSR pattern, 0 without any.",
+        host=True,
     ),
 }
 """Name -> where, how and what; each home holds exactly these."""
@@ -356,6 +469,163 @@ class KernelSet(Protocol):
     def bipartite_components(
         self, indices: Array, indptr: Array, tindices: Array, tindptr: Array, row_labels: Array, col_labels: Array
     ) -> None: ...
+
+    def sor_sweeps(
+        self,
+        data: Array,
+        indices: Array,
+        indptr: Array,
+        split: Array,
+        inverse: Array,
+        classes: Array,
+        b: Array,
+        omega: float,
+        order: int,
+        x: Array,
+        delta: Array,
+        norms: Array,
+    ) -> None: ...
+
+    def split_values(
+        self,
+        data: Array,
+        indices: Array,
+        indptr: Array,
+        split: Array,
+        scale: Array,
+        lindptr: Array,
+        uindptr: Array,
+        ldata: Array,
+        udata: Array,
+    ) -> None: ...
+
+    def ssor_sweeps(
+        self,
+        ldata: Array,
+        lindices: Array,
+        lindptr: Array,
+        udata: Array,
+        uindices: Array,
+        uindptr: Array,
+        inverse: Array,
+        classes: Array,
+        b: Array,
+        omega: float,
+        x: Array,
+        upper: Array,
+        delta: Array,
+        norms: Array,
+    ) -> None: ...
+
+    def ssor_solve(
+        self,
+        ldata: Array,
+        lindices: Array,
+        lindptr: Array,
+        udata: Array,
+        uindices: Array,
+        uindptr: Array,
+        scale: Array,
+        classes: Array,
+        omega: float,
+        r: Array,
+        z: Array,
+    ) -> None: ...
+
+    def eisenstat_pcg(
+        self,
+        ldata: Array,
+        lindices: Array,
+        lindptr: Array,
+        udata: Array,
+        uindices: Array,
+        uindptr: Array,
+        root: Array,
+        classes: Array,
+        omega: float,
+        check: int,
+        target: float,
+        maxiter: int,
+        x: Array,
+        r: Array,
+        p: Array,
+        work: Array,
+        info: Array,
+    ) -> None: ...
+
+    def block_sor_sweeps(
+        self,
+        data: Array,
+        indices: Array,
+        indptr: Array,
+        split: Array,
+        blocks: Array,
+        inverses: Array,
+        classes: Array,
+        b: Array,
+        omega: float,
+        order: int,
+        x: Array,
+        delta: Array,
+        norms: Array,
+    ) -> None: ...
+
+    def line_sor_sweeps(
+        self,
+        data: Array,
+        indices: Array,
+        indptr: Array,
+        split: Array,
+        blocks: Array,
+        factors: Array,
+        classes: Array,
+        b: Array,
+        omega: float,
+        order: int,
+        x: Array,
+        delta: Array,
+        norms: Array,
+    ) -> None: ...
+
+    def stencil_sweeps(
+        self,
+        coefficients: Array,
+        nz: int,
+        ny: int,
+        nx: int,
+        colours: int,
+        b: Array,
+        omega: float,
+        order: int,
+        x: Array,
+        delta: Array,
+        norms: Array,
+    ) -> None: ...
+
+    def stencil_product(self, coefficients: Array, nz: int, ny: int, nx: int, x: Array, y: Array) -> None: ...
+
+    def sor_batch(
+        self,
+        data: Array,
+        indices: Array,
+        indptr: Array,
+        split: Array,
+        classes: Array,
+        which: Array,
+        b: Array,
+        omega: Array,
+        order: int,
+        target: Array,
+        maxiter: int,
+        x: Array,
+        delta: Array,
+        nit: Array,
+        norms: Array,
+    ) -> None: ...
+
+    def greedy_colours(self, indices: Array, indptr: Array, colours: Array, used: Array) -> None: ...
+
+    def row_levels(self, indices: Array, indptr: Array, levels: Array) -> None: ...
 
 
 class _Home:

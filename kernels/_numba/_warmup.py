@@ -16,7 +16,7 @@ def _argument_type(kind: str, real: np.dtype[Any]) -> Any:
     if kind in _HOST:
         return _HOST[kind]
     element, axes = kind.rstrip("]").split("[")
-    named = {"real": real, "cost": real, "index": np.dtype(np.int32)}
+    named = {"real": real, "cost": real, "scalar": real, "index": np.dtype(np.int32)}
     dtype = named[element] if element in named else np.dtype(element)
     return numba.typeof(np.empty((1,) * int(axes), dtype=dtype))
 
