@@ -16,7 +16,14 @@ FOLDER = Path(__file__).parent
 # Static shared memory of a block is 48 KiB on every architecture; 1 KiB is left for partial sums.
 SHARED_BYTES = 47 * 1024
 
-_C_NAMES = {"float64": "double", "float32": "float", "int64": "long long", "int32": "int"}
+_C_NAMES = {
+    "float64": "double",
+    "float32": "float",
+    "int64": "long long",
+    "int32": "int",
+    "complex128": "numopt::Complex<double>",
+    "complex64": "numopt::Complex<float>",
+}
 
 
 class Launch(Protocol):
