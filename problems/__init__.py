@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from numopt._core.warnings import DerivativeWarning
     from numopt.problems import cutest
     from numopt.problems._base import Counters, DerivativeCheck, Problem
+    from numopt.problems._linear import LinearSystem, SystemSequence
     from numopt.problems._transport import TransportProblem
 
 __all__ = [
@@ -17,8 +18,10 @@ __all__ = [
     "Counters",
     "DerivativeCheck",
     "DerivativeWarning",
+    "LinearSystem",
     "PoissonControl",
     "Problem",
+    "SystemSequence",
     "TransportProblem",
     "cutest",
     "libsvm",
@@ -30,8 +33,10 @@ _NAMES = {
     "Counters": "numopt.problems._base",
     "DerivativeCheck": "numopt.problems._base",
     "DerivativeWarning": "numopt._core.warnings",
+    "LinearSystem": "numopt.problems._linear",
     "PoissonControl": "numopt.problems._poisson",
     "Problem": "numopt.problems._base",
+    "SystemSequence": "numopt.problems._linear",
     "TransportProblem": "numopt.problems._transport",
 }
 
