@@ -1,0 +1,207 @@
+"""Successive over-relaxation with the norm of the residual found inside the sweep.
+
+In the natural order each row waits for the one before it. What shortens the wait: the entries of rows still to come are
+summed first and those of rows already visited last, the entry of the row just left takes its x from a register instead
+of from memory, and the step is one fused operation.
+"""
+
+import numba
+import numpy as np
+
+from numopt.kernels._numba._jit import jit
+from numopt.kernels._numba._local import carray, local_memory
+from numopt.kernels._numba._sweeps import (
+    MOST_SHARES,
+    PARALLEL_MIN_ROWS,
+    largest_class,
+    multiply_add,
+    norm2,
+    share_count,
+)
+from numopt.kernels._numba._threads import Twins
+
+
+@jit
+def _forward(data, indices, indptr, split, inverse, b, omega, x, delta, start, stop):
+    """Visit rows start to stop - 1 in order and return the sum of |r_i|^2 before."""
+    one = np.uint64(1)
+    weight = x.dtype.type(omega)
+    # Row `left` is the one before, with its new x and its change in registers; none at first.
+    left = np.uint64(x.size)
+    x_left = change = x.dtype.type(0)
+    total = 0.0
+    last = np.uint64(indptr[start])
+    for row in range(start, stop):
+        # Unsigned: a signed index would be tested for a negative value that counts from the end.
+        i = np.uint64(row)
+        first, diagonal, last = last, np.uint64(split[i]), np.uint64(indptr[i + one])
+        old = x[i]
+        step = multiply_add(-data[diagonal], old, b[i])
+        p = diagonal + one
+        while p < last:
+            step = multiply_add(-data[p], x[np.uint64(indices[p])], step)
+            p += one
+        lag = x.dtype.type(0)
+        if first < diagonal:
+            p, nearest = first, diagonal - one
+            while p < nearest:
+                j = np.uint64(indices[p])
+                step = multiply_add(-data[p], x[j], step)
+                lag = multiply_add(data[p], delta[j], lag)
+                p += one
+            j = np.uint64(indices[nearest])
+            if j != left:
+                x_left, change = x[j], delta[j]
+            step = multiply_add(-data[nearest], x_left, step)
+            lag = multiply_add(data[nearest], change, lag)
+        total += norm2(step + lag)
+        relaxed = weight * inverse[i]
+        left, x_left, change = i, multiply_add(relaxed, step, old), relaxed * step
+        x[i], delta[i] = x_left, change
+    return total
+
+
+@jit
+def _backward(data, indices, indptr, split, inverse, b, omega, x, delta, start, stop):
+    """Visit rows stop - 1 to start in descending order and return the sum of |r_i|^2 before."""
+    one = np.uint64(1)
+    weight = x.dtype.type(omega)
+    left = np.uint64(x.size)
+    x_left = change = x.dtype.type(0)
+    total = 0.0
+    first = np.uint64(indptr[stop])
+    for row in range(stop - 1, start - 1, -1):
+        i = np.uint64(row)
+        first, diagonal, last = np.uint64(indptr[i]), np.uint64(split[i]), first
+        old = x[i]
+        step = multiply_add(-data[diagonal], old, b[i])
+        p = first
+        while p < diagonal:
+            step = multiply_add(-data[p], x[np.uint64(indices[p])], step)
+            p += one
+        lag = x.dtype.type(0)
+        nearest = diagonal + one
+        if nearest < last:
+            p = last - one
+            while p > nearest:
+                j = np.uint64(indices[p])
+                step = multiply_add(-data[p], x[j], step)
+                lag = multiply_add(data[p], delta[j], lag)
+                p -= one
+            j = np.uint64(indices[nearest])
+            if j != left:
+                x_left, change = x[j], delta[j]
+            step = multiply_add(-data[nearest], x_left, step)
+            lag = multiply_add(data[nearest], change, lag)
+        total += norm2(step + lag)
+        relaxed = weight * inverse[i]
+        left, x_left, change = i, multiply_add(relaxed, step, old), relaxed * step
+        x[i], delta[i] = x_left, change
+    return total
+
+
+@jit
+def _share(data, indices, indptr, split, inverse, b, omega, x, delta, forward, start, count, share, shares):
+    """Visit one share of the `count` rows from `start` on."""
+    first, last = start + count * share // shares, start + count * (share + 1) // shares
+    if forward:
+        return _forward(data, indices, indptr, split, inverse, b, omega, x, delta, first, last)
+    return _backward(data, indices, indptr, split, inverse, b, omega, x, delta, first, last)
+
+
+@jit
+def _class_serial(data, indices, indptr, split, inverse, b, omega, x, delta, forward, start, count, total):
+    """Visit the rows of one class and add |r_i|^2 to `total`, share by share."""
+    shares = share_count(count)
+    for share in range(shares):
+        total += _share(data, indices, indptr, split, inverse, b, omega, x, delta, forward, start, count, share, shares)
+    return total
+
+
+@jit
+def _natural(data, indices, indptr, split, inverse, b, omega, order, x, delta, norms):
+    """Sweep over the rows one after the other."""
+    n = x.size
+    for k in range(norms.size):
+        if order >= 0:
+            norms[k] = _forward(data, indices, indptr, split, inverse, b, omega, x, delta, 0, n)
+        if order <= 0:
+            total = _backward(data, indices, indptr, split, inverse, b, omega, x, delta, 0, n)
+            if order < 0:
+                norms[k] = total
+
+
+@jit
+def _serial(data, indices, indptr, split, inverse, classes, b, omega, order, x, delta, norms):
+    count = classes.size - 1
+    if count < 1:
+        _natural(data, indices, indptr, split, inverse, b, omega, order, x, delta, norms)
+        return
+    for k in range(norms.size):
+        for half in range(2 if order == 0 else 1):
+            forward = order > 0 or (order == 0 and half == 0)
+            total = 0.0
+            for turn in range(count):
+                c = turn if forward else count - 1 - turn
+                start, size = classes[c], classes[c + 1] - classes[c]
+                total = _class_serial(
+                    data, indices, indptr, split, inverse, b, omega, x, delta, forward, start, size, total
+                )
+            if half == 0:
+                norms[k] = total
+
+
+@jit(parallel=True)
+def _parallel(data, indices, indptr, split, inverse, classes, b, omega, order, x, delta, norms):
+    count = classes.size - 1
+    if count < 1:
+        _natural(data, indices, indptr, split, inverse, b, omega, order, x, delta, norms)
+        return
+    sums = carray(local_memory(norms, MOST_SHARES), MOST_SHARES)
+    for k in range(norms.size):
+        for half in range(2 if order == 0 else 1):
+            forward = order > 0 or (order == 0 and half == 0)
+            total = 0.0
+            for turn in range(count):
+                c = turn if forward else count - 1 - turn
+                start, size = classes[c], classes[c + 1] - classes[c]
+                if size < PARALLEL_MIN_ROWS:
+                    total = _class_serial(
+                        data, indices, indptr, split, inverse, b, omega, x, delta, forward, start, size, total
+                    )
+                    continue
+                shares = share_count(size)
+                for share in numba.prange(shares):
+                    sums[share] = _share(
+                        data, indices, indptr, split, inverse, b, omega, x, delta, forward, start, size, share, shares
+                    )
+                for share in range(shares):
+                    total += sums[share]
+            if half == 0:
+                norms[k] = total
+
+
+def _work(data, indices, indptr, split, inverse, classes, b, omega, order, x, delta, norms) -> float:
+    if largest_class(classes) < PARALLEL_MIN_ROWS:
+        return 0.0
+    return float(data.size * norms.size * (2 if order == 0 else 1))
+
+
+sor_sweeps = Twins(_serial, _parallel, _work)
+
+
+@jit
+def split_values(data, indices, indptr, split, scale, lindptr, uindptr, ldata, udata):
+    """Scale a matrix from both sides and write the values of its strict triangles."""
+    one = np.uint64(1)
+    for row in range(scale.size):
+        i = np.uint64(row)
+        diagonal, last = np.uint64(split[i]), np.uint64(indptr[i + one])
+        q = np.uint64(lindptr[i])
+        for p in range(np.uint64(indptr[i]), diagonal):
+            ldata[q] = (scale[i] * scale[np.uint64(indices[p])]) * data[p]
+            q += one
+        q = np.uint64(uindptr[i])
+        for p in range(diagonal + one, last):
+            udata[q] = (scale[i] * scale[np.uint64(indices[p])]) * data[p]
+            q += one
