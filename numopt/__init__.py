@@ -12,34 +12,44 @@ if TYPE_CHECKING:
     import numopt.bench as bench
     import numopt.constrained as constrained
     import numopt.kernels as kernels
+    import numopt.linear as linear
     import numopt.ot as ot
     import numopt.problems as problems
     import numopt.sketching as sketching
+    import numopt.tuning as tuning
     from numopt._config import set_threads, show_config, warmup
     from numopt._core.status import Status
     from numopt.constrained import sketched_newton
+    from numopt.linear import sor
+    from numopt.tuning import BanditTuner
 
 __all__ = [
+    "BanditTuner",
     "Status",
     "__version__",
     "bench",
     "constrained",
     "kernels",
+    "linear",
     "ot",
     "problems",
     "set_threads",
     "show_config",
     "sketched_newton",
     "sketching",
+    "sor",
+    "tuning",
     "warmup",
 ]
 
-_MODULES = frozenset({"bench", "constrained", "kernels", "ot", "problems", "sketching"})
+_MODULES = frozenset({"bench", "constrained", "kernels", "linear", "ot", "problems", "sketching", "tuning"})
 _NAMES = {
+    "BanditTuner": "numopt.tuning",
     "Status": "numopt._core.status",
     "set_threads": "numopt._config",
     "show_config": "numopt._config",
     "sketched_newton": "numopt.constrained",
+    "sor": "numopt.linear",
     "warmup": "numopt._config",
 }
 

@@ -1,4 +1,4 @@
-"""Krylov solvers for real systems, written once for every array library: MINRES, restarted GMRES, preconditioned CG.
+"""Krylov solvers, written once for every array library: MINRES, restarted GMRES, preconditioned CG.
 
 What they share, and why they exist next to SciPy's: success means that the TRUE residual ``b - A x``, recomputed with
 one more product, is below the tolerance. Recurrences drift away from it (SciPy's MINRES stops at true relative
@@ -26,6 +26,7 @@ _LinearMap = Callable[[Array], Array]
 _ESTIMATE = "estimate"  # its own residual estimate met the target, or the Krylov space is exhausted
 _LENGTH = "length"  # its iterations are used up
 _STOP = "stop"  # breakdown, or the callback asked to stop: another cycle would be no use
+_INDEFINITE = "indefinite"  # a direction without positive curvature
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,15 @@ class KrylovResult:
         Iterations (for GMRES inner ones), over all restarts.
     relative_residual : float
         ``||b - A x|| / ||b||``, recomputed; 0 when b = 0, where the answer is x = 0.
+    indefinite : bool
+        Whether a direction with p' A p <= 0 ended it (only CG looks).
     """
 
     x: Array
     converged: bool
     nit: int
     relative_residual: float
+    indefinite: bool = False
 
 
 class _Cycle(Protocol):
@@ -193,18 +197,19 @@ def pcg(
     rtol: float,
     atol: float = 0.0,
     maxiter: int,
-    callback: Callable[[Array], object] | None = None,
+    callback: Callable[[Array, float], object] | None = None,
 ) -> KrylovResult:
-    """Solve ``A x = b`` for a symmetric positive definite A by preconditioned conjugate gradients.
+    """Solve ``A x = b`` for a Hermitian positive definite A by preconditioned conjugate gradients.
 
-    Parameters, stopping rule and result are those of `minres`; `precond` applies the inverse of a symmetric positive
-    definite matrix near A.
+    Parameters, stopping rule and result are those of `minres`, except that data may be complex and that
+    ``callback(xk, norm)`` also gets the norm of the residual of the recurrence; `precond` applies the inverse of a
+    Hermitian positive definite matrix near A.
 
     Returns
     -------
     KrylovResult
         When a direction with p' A p <= 0 shows that A is not positive definite, the iterate before it, with
-        `converged=False`.
+        `converged=False` and `indefinite=True`.
 
     Notes
     -----
@@ -219,11 +224,11 @@ def pcg(
     >>> res.converged, res.nit
     (True, 2)
     """
-    xp, b, x = _prepare(b, x0, rtol, atol, maxiter)
+    xp, b, x = _prepare(b, x0, rtol, atol, maxiter, allow_complex=True)
 
     def cycle(x: Array, r: Array, r_norm: float, target: float, budget: int) -> tuple[Array, int, str]:
         z = r if precond is None else precond(r)
-        rz_0d = r @ z
+        rz_0d = _dot(xp, r, z)
         (rz,) = scalars(xp, rz_0d)
         if not 0.0 < rz < math.inf:
             return x, 0, _STOP
@@ -231,16 +236,16 @@ def pcg(
         p = xp.asarray(z, copy=True)
         for k in range(1, budget + 1):
             q = matvec(p)
-            curvature = p @ q
+            curvature = _dot(xp, p, q)
             step_0d = rz_0d / xp.where(curvature > 0, curvature, xp.ones_like(curvature))
             r = r - step_0d * q
             z = r if precond is None else precond(r)
-            rz_0d = r @ z
-            step, pq, rz_next, rr = scalars(xp, step_0d, curvature, rz_0d, r @ r)
+            rz_0d = _dot(xp, r, z)
+            step, pq, rz_next, rr = scalars(xp, step_0d, curvature, rz_0d, _dot(xp, r, r))
             if not (0.0 < pq < math.inf and math.isfinite(step)):
-                return x, k - 1, _STOP
+                return x, k - 1, _INDEFINITE if pq <= 0.0 else _STOP
             x = x + step * p
-            if callback is not None and callback(x):
+            if callback is not None and callback(x, math.sqrt(rr)):
                 return x, k, _STOP
             if math.sqrt(rr) <= target:
                 return x, k, _ESTIMATE
@@ -390,7 +395,16 @@ class _HessenbergQR:
         return y.reshape(-1)
 
 
-def _prepare(b: Array, x0: Array | None, rtol: float, atol: float, maxiter: int) -> tuple[Namespace, Array, Array]:
+def _dot(xp: Namespace, u: Array, v: Array) -> Array:
+    """Return the real part of ``u^H v`` as a 0-d array."""
+    if xp.isdtype(u.dtype, "complex floating"):
+        return xp.real(xp.vecdot(u, v))
+    return u @ v
+
+
+def _prepare(
+    b: Array, x0: Array | None, rtol: float, atol: float, maxiter: int, *, allow_complex: bool = False
+) -> tuple[Namespace, Array, Array]:
     """Check the arguments that all methods share; return the namespace, b and a starting point."""
     for name, vector in (("b", b), ("x0", x0)):
         if vector is not None and not is_array(vector):
@@ -401,7 +415,7 @@ def _prepare(b: Array, x0: Array | None, rtol: float, atol: float, maxiter: int)
     if x0 is not None and x0.shape != b.shape:
         raise ValueError(f"`x0` has shape {tuple(x0.shape)} but `b` has shape {tuple(b.shape)}.")
     b, x0 = promote(b, x0, xp=xp)
-    if b.dtype in (xp.complex64, xp.complex128):
+    if not allow_complex and b.dtype in (xp.complex64, xp.complex128):
         raise TypeError(f"`b` and `x0` must be real, got dtype {b.dtype}.")
     for name, value in (("rtol", rtol), ("atol", atol)):
         if not value >= 0:
@@ -430,16 +444,18 @@ def _drive(
     """
     xp = namespace(b)
     r = b - matvec(x) if warm else b
-    b_norm, r_norm = map(math.sqrt, scalars(xp, b @ b, r @ r))
+    b_norm, r_norm = map(math.sqrt, scalars(xp, _dot(xp, b, b), _dot(xp, r, r)))
     if b_norm == 0.0:
         return KrylovResult(xp.zeros_like(b), True, 0, 0.0)
     target = max(rtol * b_norm, atol)
     nit = 0
+    indefinite = False
     while r_norm > target and math.isfinite(r_norm) and nit < maxiter:
         x_next, used, ended = cycle(x, r, r_norm, target, maxiter - nit)
         nit += used
         r_next = b - matvec(x_next)
-        norm_next = math.sqrt(scalars(xp, r_next @ r_next)[0])
+        norm_next = math.sqrt(scalars(xp, _dot(xp, r_next, r_next))[0])
+        indefinite = ended == _INDEFINITE
         if not math.isfinite(norm_next) or (norm_next > r_norm and (monotone or ended == _ESTIMATE)):
             break
         # An estimate that lied is worth a restart while restarts halve the residual: below that the working precision
@@ -447,6 +463,6 @@ def _drive(
         limit = 0.5 if ended == _ESTIMATE else 1.0
         stalled = norm_next >= limit * r_norm
         x, r, r_norm = x_next, r_next, norm_next
-        if stalled or ended == _STOP:
+        if stalled or indefinite or ended == _STOP:
             break
-    return KrylovResult(x, r_norm <= target, nit, r_norm / b_norm)
+    return KrylovResult(x, r_norm <= target, nit, r_norm / b_norm, indefinite)

@@ -24,7 +24,8 @@ LAYERS = (
         "numopt._core",
         "numopt._config",
     },
-    {"numopt.constrained", "numopt.ot", "numopt.sketching"},
+    {"numopt.constrained", "numopt.linear", "numopt.ot", "numopt.sketching"},
+    {"numopt.tuning"},
 )
 PROBLEMS_MAY_IMPORT = {
     "numopt.problems",
