@@ -120,20 +120,21 @@ def _sweep(
     which = np.arange(n_systems) if values.shape[0] > 1 else np.zeros(n_systems, dtype=np.int64)
     b = arrangement.forward(batch.b)
     x = xp.zeros_like(b) if batch.x0 is None else arrangement.forward(batch.x0)
-    delta = xp.empty_like(x)
     places = (arrangement.indices, arrangement.indptr, arrangement.split, arrangement.classes)
     nit, found = np.zeros(n_systems, dtype=np.int64), np.full(n_systems, np.inf)
     todo = np.arange(n_systems)
-    kernel = kernels.bind(xp).sor_batch
+    k = kernels.bind(xp)
+    size = k.sor_batch_work(n_systems, batch.rows.n, int(arrangement.indices.shape[0]))
+    work = xp.empty(size, dtype=x.dtype, device=device_of(b))
     for _ in range(_PASSES):
         chosen = asarray_like(todo, **here)
         part = todo.size < n_systems
         bs, xs = (xp.take(v, chosen, axis=0) if part else v for v in (b, x))
         counts = xp.empty(todo.size, dtype=xp.int64, device=device_of(b))
         norms = xp.empty(todo.size, dtype=xp.float64, device=device_of(b))
-        kernel(
+        k.sor_batch(
             values, *places, asarray_like(which[todo], **here), bs, asarray_like(omegas[todo], **here), order,
-            asarray_like(targets[todo], **here), maxiter, xs, delta[: todo.size, :], counts, norms,
+            asarray_like(targets[todo], **here), maxiter, xs, work, counts, norms,
         )  # fmt: skip
         if part:
             moved = xp.zeros_like(x)

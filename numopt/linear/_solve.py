@@ -3,9 +3,10 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from scipy.optimize import OptimizeResult
 
 from numopt._array import is_sparse, scalars
@@ -25,6 +26,7 @@ __all__ = ["Control", "relax", "rounding_floor"]
 
 GROWTH = 1e10
 STALL_SWEEPS = 50
+RATE_SWEEPS = 10
 SLICE_SECONDS = 0.05
 MAX_SLICE = 1000
 
@@ -52,24 +54,32 @@ class _Path:
     best_at: int = 0
     last: float = math.nan
     nit: int = 0
-    _marks: list[tuple[int, float]] = field(default_factory=list)
+    _rate: float = math.nan  # decrease of the logarithm per sweep, of late
 
-    def add(self, nit: int, value: float) -> None:
-        """Take the norm of the residual of iterate `nit`."""
+    def extend(self, start: int, norms: "np.ndarray[Any, Any]") -> None:
+        """Take the norms of the residuals of iterates `start`, `start` + 1, ..."""
         if math.isnan(self.first):
-            self.first = value
-        self.nit, self.last = nit, value
-        if value < self.best:
-            self.best, self.best_at = value, nit
-        self._marks.append((nit, value))
-        del self._marks[:-2]
+            self.first = float(norms[0])
+        self.nit, self.last = start + norms.size - 1, float(norms[-1])
+        lowest = int(np.argmin(norms))
+        if norms[lowest] < self.best:
+            self.best, self.best_at = float(norms[lowest]), start + lowest
+        # Of the last sweeps alone: the first ones are slower or faster than those that follow.
+        back = min(norms.size - 1, RATE_SWEEPS)
+        if back and 0 < norms[-1] < norms[-1 - back]:
+            self._rate = math.log(norms[-1 - back] / norms[-1]) / back
+
+    def end_of(self, norms: "np.ndarray[Any, Any]") -> int:
+        """Return how many of some norms there are up to the first that ends the solve."""
+        first = norms[0] if math.isnan(self.first) else self.first
+        ends = ~((norms > self.target) & (norms <= GROWTH * first))
+        return int(np.argmax(ends)) + 1 if ends.any() else norms.size
 
     def sweeps_to_target(self) -> float:
-        """Predict how many more sweeps the target takes at the rate of the last ones."""
-        (k0, r0), (k1, r1) = self._marks[0], self._marks[-1]
-        if k1 == k0 or not 0 < r1 < r0 or self.target <= 0:
+        """Predict how many more sweeps the target takes."""
+        if self.target <= 0 or not self._rate > 0:
             return math.inf
-        return math.log(r1 / self.target) / (math.log(r0 / r1) / (k1 - k0))
+        return max(math.log(self.last / self.target), 0.0) / self._rate
 
     @property
     def diverged(self) -> bool:
@@ -77,9 +87,14 @@ class _Path:
         return not self.last <= GROWTH * self.first
 
     @property
-    def idle(self) -> int:
-        """Sweeps since the best residual."""
-        return self.nit - self.best_at
+    def is_idle(self) -> bool:
+        """Whether the residual has stayed where it is for some time."""
+        return self.nit - self.best_at >= STALL_SWEEPS and self.last <= 10 * self.best
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether there was no better residual for a very long time."""
+        return self.nit - self.best_at >= 20 * STALL_SWEEPS
 
 
 def relax(system: LinearSystem, engine: Relaxation, *, name: str, control: Control) -> OptimizeResult:
@@ -88,59 +103,120 @@ def relax(system: LinearSystem, engine: Relaxation, *, name: str, control: Contr
     With residuals found inside the sweeps the norm of iterate k is known one sweep later: nit = k is reported and
     iterate k + 1, or a later one, is returned once its own residual has been computed and meets the target.
     """
-    deadline = Deadline(control.time_limit)
-    stop = wrap_callback(control.callback)
-    record = History() if control.history else None
-    path = _Path(control.target)
-    # A callback sees the iterate that belongs to the residual.
-    exact = max(control.check, 1 if stop is not None else 0)
-    status: Status | None = None
-    nit = 0
-
-    def note(count: int, value: float) -> None:
-        path.add(count, value)
-        relative = value / system.b_norm
-        if record is not None:
-            record.append(nit=count, residual=value, relative_residual=relative, seconds=deadline.elapsed())
-        if progress.verbose:
-            progress.update(count, {"residual": value, "relative_residual": relative})
-
     with Progress(control.verbose, name, control.maxiter) as progress:
-        if exact:
-            best = system.start()
-            while status is None:
-                x = engine.answer()
-                note(nit, system.residual_norm(x))
-                if path.best_at == nit:
-                    best = x
-                status = _verdict(path, path.last, control, deadline, engine, system)
-                if status is None and stop is not None and stop(_intermediate(path, x, system)):
-                    status = Status.CALLBACK
-                if status is None:
-                    count = min(exact, control.maxiter - nit)
-                    engine.sweep(count)
-                    nit += count
-            x, nit = best, path.nit
-        else:
-            slices = _Slices(engine.work)
-            verified = math.inf
-            while status is None:
-                count = slices.next(path, control.maxiter + 1 - nit)
-                started = time.perf_counter()
-                norms = engine.sweep(count).tolist()
-                slices.took(count, time.perf_counter() - started)
-                for i, value in enumerate(norms):
-                    note(nit + i, value)
-                    reached = value <= control.target
-                    if reached:
-                        verified = system.residual_norm(engine.answer())
-                        reached = verified <= control.target
-                    status = _verdict(path, verified if reached else math.inf, control, deadline, engine, system)
-                    if status is not None:
-                        break
-                nit += count
-            x, nit = engine.answer(), path.nit
-    return _result(system, engine, x, status, nit, control, deadline, record)
+        run = _Run(system, engine, control, progress)
+        # A callback sees the iterate that belongs to the residual.
+        return run.exact(max(control.check, 1)) if control.check or run.stop is not None else run.lagged()
+
+
+class _Run:
+    """One solve."""
+
+    def __init__(self, system: LinearSystem, engine: Relaxation, control: Control, progress: Progress) -> None:
+        self._system, self._engine, self._control, self._progress = system, engine, control, progress
+        self._deadline = Deadline(control.time_limit)
+        self.stop = wrap_callback(control.callback)
+        self._record = History() if control.history else None
+        self._path = _Path(control.target)
+
+    def exact(self, every: int) -> OptimizeResult:
+        """Sweep with residuals computed by products."""
+        path, system, engine = self._path, self._system, self._engine
+        best, nit = system.start(), 0
+        while True:
+            x = engine.answer()
+            self._note(nit, np.asarray([system.residual_norm(x)]))
+            if path.best_at == nit:
+                best = x
+            status = self._verdict(path.last)
+            if status is None and self.stop is not None and self.stop(self._intermediate(x)):
+                status = Status.CALLBACK
+            if status is not None:
+                return self._result(best, status)
+            count = min(every, self._control.maxiter - nit)
+            engine.sweep(count)
+            nit += count
+
+    def lagged(self) -> OptimizeResult:
+        """Sweep with residuals that the sweeps themselves find."""
+        path, target, maxiter = self._path, self._control.target, self._control.maxiter
+        slices = _Slices(self._engine.work)
+        nit = 0
+        while True:
+            count = slices.next(path, maxiter + 1 - nit)
+            started = time.perf_counter()
+            norms = self._engine.sweep(count)
+            slices.took(count, time.perf_counter() - started)
+            seen = path.end_of(norms)
+            self._note(nit, norms[:seen])
+            proven = math.inf
+            if path.last <= target:
+                proven = self._system.residual_norm(self._engine.answer())
+            status = self._verdict(proven)
+            if status is not None:
+                return self._result(self._engine.answer(), status)
+            if seen < count:
+                self._note(nit + seen, norms[seen:])
+            nit += count
+
+    def _note(self, start: int, norms: "np.ndarray[Any, Any]") -> None:
+        self._path.extend(start, norms)
+        if self._record is None and not self._progress.verbose:
+            return
+        for nit, value in enumerate(norms.tolist(), start=start):
+            fields = {"residual": value, "relative_residual": value / self._system.b_norm}
+            if self._record is not None:
+                self._record.append(nit=nit, **fields, seconds=self._deadline.elapsed())
+            if self._progress.verbose:
+                self._progress.update(nit, fields)
+
+    def _verdict(self, proven: float) -> Status | None:
+        """Say how the solve ends here, None to go on; `proven` is the residual of what would be returned."""
+        path = self._path
+        if proven <= self._control.target:
+            return Status.CONVERGED
+        if math.isnan(path.first):
+            return Status.NONFINITE
+        if path.diverged:
+            return Status.DIVERGED
+        # Rates near 1 and non-normal matrices pass through long stretches without a new best residual; only the
+        # rounding level tells that more sweeps are no use.
+        if path.is_idle and path.best <= rounding_floor(self._system, self._engine.answer()):
+            return Status.PRECISION
+        if path.is_stalled:
+            return Status.STALLED
+        if path.nit >= self._control.maxiter:
+            return Status.MAXITER
+        if self._deadline.expired():
+            return Status.TIME_LIMIT
+        return None
+
+    def _intermediate(self, x: Array) -> OptimizeResult:
+        path = self._path
+        fields = {"x": x, "residual_norm": path.last, "relative_residual": path.last / self._system.b_norm}
+        return make_result({**fields, "nit": path.nit})
+
+    def _result(self, x: Array, status: Status) -> OptimizeResult:
+        system, target, nit, omega = self._system, self._control.target, self._path.nit, self._engine.omega
+        residual = system.residual_norm(x)
+        if status is not Status.CONVERGED:
+            start = system.start()
+            at_start = system.residual_norm(start)
+            if not residual <= at_start:
+                x, residual = start, at_start
+        fields = {
+            "x": x,
+            "residual_norm": residual,
+            "relative_residual": residual / system.b_norm,
+            "status": status,
+            "message": _message(status, residual, target, nit, omega),
+            "nit": nit,
+            "omega": omega,
+            "time": self._deadline.elapsed(),
+        }
+        if self._record is not None:
+            fields["history"] = self._record.asdict()
+        return make_result(fields)
 
 
 class _Slices:
@@ -151,38 +227,14 @@ class _Slices:
 
     def next(self, path: _Path, most: int) -> int:
         by_time = SLICE_SECONDS / max(self._seconds, 1e-9)
-        # The prediction comes from a rate that may still change: go most of the way, then look again. The first few
-        # sweeps tell nothing. Sweeps of some microseconds cost less than looking.
-        needed = 0.7 * path.sweeps_to_target() if path.nit > 2 else 8.0
+        # The prediction comes from a rate that may still change: go most of the way, then look again, at the latest
+        # after half as many sweeps as there were. Sweeps of some microseconds cost less than looking.
+        needed = min(0.7 * path.sweeps_to_target(), max(8.0, 0.5 * path.nit))
         least = max(1.0, 2e-5 / self._seconds)
         return int(max(1, min(most, by_time, max(needed, least), MAX_SLICE)))
 
     def took(self, count: int, seconds: float) -> None:
         self._seconds = max(seconds / count, 1e-7)
-
-
-def _verdict(
-    path: _Path, proven: float, control: Control, deadline: Deadline, engine: Relaxation, system: LinearSystem
-) -> Status | None:
-    """Say how the solve ends at this residual, None to go on; `proven` is the residual of what would be returned."""
-    if proven <= control.target:
-        return Status.CONVERGED
-    if math.isnan(path.first):
-        return Status.NONFINITE
-    if path.diverged:
-        return Status.DIVERGED
-    if path.idle and path.idle % STALL_SWEEPS == 0:
-        # Rates near 1 and non-normal matrices pass through long stretches without a new best residual; only the
-        # rounding level tells at once that more sweeps are no use.
-        if path.best <= rounding_floor(system, engine.answer()):
-            return Status.PRECISION
-        if path.idle >= 20 * STALL_SWEEPS:
-            return Status.STALLED
-    if path.nit >= control.maxiter:
-        return Status.MAXITER
-    if deadline.expired():
-        return Status.TIME_LIMIT
-    return None
 
 
 def rounding_floor(system: LinearSystem, x: Array) -> float:
@@ -197,43 +249,6 @@ def rounding_floor(system: LinearSystem, x: Array) -> float:
         product = xp.abs(A.matvec(x))
     (scale,) = scalars(xp, xp.linalg.vector_norm(product + xp.abs(system.b)))
     return 8 * float(xp.finfo(real_dtype(x)).eps) * scale
-
-
-def _intermediate(path: _Path, x: Array, system: LinearSystem) -> OptimizeResult:
-    return make_result(
-        {"x": x, "residual_norm": path.last, "relative_residual": path.last / system.b_norm, "nit": path.nit}
-    )
-
-
-def _result(
-    system: LinearSystem,
-    engine: Relaxation,
-    x: Array,
-    status: Status,
-    nit: int,
-    control: Control,
-    deadline: Deadline,
-    record: History | None,
-) -> OptimizeResult:
-    residual = system.residual_norm(x)
-    if status is not Status.CONVERGED:
-        start = system.start()
-        at_start = system.residual_norm(start)
-        if not residual <= at_start:
-            x, residual = start, at_start
-    fields = {
-        "x": x,
-        "residual_norm": residual,
-        "relative_residual": residual / system.b_norm,
-        "status": status,
-        "message": _message(status, residual, control.target, nit, engine.omega),
-        "nit": nit,
-        "omega": engine.omega,
-        "time": deadline.elapsed(),
-    }
-    if record is not None:
-        fields["history"] = record.asdict()
-    return make_result(fields)
 
 
 _REMEDIES = {
