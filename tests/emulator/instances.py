@@ -9,6 +9,7 @@ from numopt.kernels._cuda import _build, dual, gibbs
 SOURCES = sorted(path.name for path in _build.FOLDER.glob("*.cu"))
 
 _F8, _F4, _I4, _I8 = np.float64, np.float32, np.int32, np.int64
+_C16, _C8 = np.complex128, np.complex64
 _SHARED_F8, _SHARED_F4 = _build.capacity(1, _F8), _build.capacity(1, _F4)
 
 # Types of cost and potentials, and the costs read at once: 16 bytes where rows are aligned.
@@ -17,6 +18,9 @@ _PAIRS_AND_WIDTHS = [(pair, width) for pair in _PAIRS for width in (1, 2 if pair
 
 # Type, dimension, metric, rows per thread of the kernels for points.
 _POINTS = [(_F8, 3, 0, 2), (_F4, 2, 1, 2), (_F8, 1, 2, 2), (_F8, 16, 1, 1), (_F8, 0, 2, 1)]
+
+# Type of a linear system and its indices.
+_SYSTEMS = [(scalar, index) for scalar in (_F8, _F4, _C16, _C8) for index in (_I4, _I8)]
 
 # Source -> C++ names. The first of a kernel is the one that the fully covered types use.
 INSTANCES: dict[str, list[str]] = {
@@ -90,12 +94,23 @@ INSTANCES: dict[str, list[str]] = {
     "components.cu": [
         _build.expression(kernel, (_I4,)) for kernel in ("component_start", "component_join", "component_labels")
     ],
+    "sor_batch.cu": [
+        *(
+            _build.expression("sor_batch", (scalar, index, held, size))
+            for scalar, index in [(_F8, _I4), (_F4, _I4), (_F8, _I8), (np.complex128, _I4), (np.complex64, _I8)]
+            for held, size in [(2, 512), (2, _build.capacity(1, scalar)), (1, _build.capacity(1, scalar)), (0, 0)]
+        )
+    ],
     "point_gibbs.cu": [
         *(_build.expression("point_sums", (*shape, value)) for shape in _POINTS for value in (False, True)),
         *(_build.expression(kernel, shape) for kernel in ("point_lse", "point_count") for shape in _POINTS),
         *(_build.expression("point_count", (*shape[:3], 1)) for shape in _POINTS if shape[3] != 1),
         *(_build.expression("point_fill", (*shape[:3], 1)) for shape in _POINTS),
         *(_build.expression("point_apply", (*shape, columns)) for shape in _POINTS[:2] for columns in (1, 2, 4, 8)),
+    ],
+    "sor.cu": [
+        *(_build.expression("sor_sweeps", (*types, lanes)) for lanes in (1, 8) for types in _SYSTEMS),
+        *(_build.expression("split_values", types) for types in _SYSTEMS),
     ],
 }
 

@@ -47,12 +47,16 @@ REGISTERS = {
     "component_start": Registers(budget=40, measured=28),
     "component_join": Registers(budget=32, measured=26),
     "component_labels": Registers(budget=32, measured=20),
+    "sor_batch": Registers(budget=80, measured=72),
     # The most is taken in 16 dimensions, where a point alone is 32 registers.
     "point_sums": Registers(budget=176, measured=160),
     "point_lse": Registers(budget=176, measured=160),
     "point_count": Registers(budget=176, measured=162),
     "point_fill": Registers(budget=176, measured=164),
     "point_apply": Registers(budget=144, measured=136),
+    # Taken by complex128; 40 by float64 with int32 indices.
+    "sor_sweeps": Registers(budget=80, measured=80),
+    "split_values": Registers(budget=48, measured=40),
 }
 
 SHARED_LIMIT = 48 * 1024
