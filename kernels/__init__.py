@@ -66,6 +66,17 @@ _ROWS = {"data": _X, "indices": "index[1]", "indptr": "index[1]", "split": "inde
 _LOWER = {"ldata": _X, "lindices": "index[1]", "lindptr": "index[1]"}
 _UPPER = {"udata": _X, "uindices": "index[1]", "uindptr": "index[1]"}
 _CLASSES = {"classes": "int64[1]"}
+# Bandits over d arms, one state for each cell of the contexts. arms[cell, i] holds of arm i the sum of its costs above
+# the floor over the probabilities with which it was drawn, the weight of its plays, and the sums of its costs and of
+# their squares; totals[cell] the weight of all plays, the sum of the costs, the least and the largest one, the number
+# of plays. An arm is drawn with u uniform in [0, 1); limits (at most 1) cap the probabilities, and the other arms share
+# what that frees. p (d) and scores (d) are scratch; out (4): the arm, its probability, the baseline of its cost, and
+# for contexts in place of the baseline the predicted cost of the arm, and of the best one, above the floor.
+_CELL = {"arms": "float64[3]", "totals": "float64[2]", "cell": "int"}
+_DRAW = {"limits": "float64[1]", "u": "float", "p": "float64[1]"}
+_SCORES, _OUT = {"scores": "float64[1]"}, {"out": "float64[1]"}
+_UNIT = {"floor": "float", "scale": "float", "horizon": "float"}
+_LINEAR = {"gram": "float64[3]", "moments": "float64[2]", "theta": "float64[2]"}
 _SWEEP = {"b": _X, "omega": "float", "order": "int", "x": _X, "delta": _X, "norms": "float64[1]"}
 
 KERNELS: dict[str, Kernel] = {
@@ -293,11 +304,16 @@ KERNELS: dict[str, Kernel] = {
         {"data": "scalar[2]", "indices": "index[1]", "indptr": "index[1]", "split": "index[1]"}
         | _CLASSES
         | {"which": "int64[1]", "b": "scalar[2]", "omega": "float64[1]", "order": "int", "target": "float64[1]"}
-        | {"maxiter": "int", "x": "scalar[2]", "delta": "scalar[2]", "nit": "int64[1]", "norms": "float64[1]"},
+        | {"maxiter": "int", "x": "scalar[2]", "work": "scalar[1]", "nit": "int64[1]", "norms": "float64[1]"},
         "Sweeps as in sor_sweeps (order 1 or -1) for many systems of one pattern, each until it is solved: system s "
         "has the values data[which[s]], right-hand side b[s] and omega[s]. With r_k the residual before sweep k, ends "
         "after the sweep with ||r_k|| <= target[s], k = maxiter, NaN or ||r_k|| > 1e10 ||r_0||; nit[s] = k, norms[s] = "
-        "||r_k||. delta is scratch, (n_systems, n).",
+        "||r_k||. work is scratch, of the size that sor_batch_work tells.",
+    ),
+    "sor_batch_work": Kernel(
+        "sor_batch",
+        {"n_systems": "int", "n": "int", "nnz": "int"},
+        "Return the size of the scratch that sor_batch needs for systems of n rows and nnz entries; a host function.",
     ),
     "greedy_colours": Kernel(
         "ordering",
@@ -310,6 +326,70 @@ KERNELS: dict[str, Kernel] = {
         "ordering",
         {"indices": "index[1]", "indptr": "index[1]", "levels": "int32[1]"},
         "levels[i] = 1 + the largest level among the neighbours j < i in a symmetric CSR pattern, 0 without any.",
+        host=True,
+    ),
+    "tsallis_draw": Kernel(
+        "bandit",
+        _CELL | _UNIT | {"reduced": "int"} | _DRAW | _OUT,
+        "Tsallis-INF: p_i = 4 / (eta (k_i / sigma - x))^2 with sum 1, k_i = arms[cell, i, 0], eta = 2 / sqrt(t), t the "
+        "larger of horizon and 1 + the plays; sigma is `scale` or, if that is 0, the mean cost above the floor. With "
+        "`reduced` adds the baseline sigma / 2 to each k_i with p_i >= eta^2.",
+        host=True,
+    ),
+    "exponential_draw": Kernel(
+        "bandit",
+        _CELL | _UNIT | {"rate": "float"} | _DRAW | _OUT,
+        "Exponential weights: p_i proportional to exp(-rate / sqrt(t) * k_i / sigma), in the terms of tsallis_draw.",
+        host=True,
+    ),
+    "confidence_draw": Kernel(
+        "bandit",
+        _CELL | _DRAW | _SCORES | _OUT,
+        "UCB1: the arm of the least mean cost less sqrt(2 log(1 + plays) / its plays) times the range of the costs.",
+        host=True,
+    ),
+    "greedy_draw": Kernel(
+        "bandit",
+        _CELL | {"epsilon": "float"} | _DRAW | _SCORES | _OUT,
+        "The arm of the least mean cost, with probability epsilon an arm drawn uniformly.",
+        host=True,
+    ),
+    "thompson_draw": Kernel(
+        "bandit",
+        _CELL | {"normals": "float64[1]"} | _DRAW | _SCORES | _OUT,
+        "The arm of the least mean cost plus normals_i standard errors; the variance of all costs counts as one more "
+        "observation of an arm's own variance.",
+        host=True,
+    ),
+    "record_cost": Kernel(
+        "bandit",
+        _CELL
+        | {"arm": "int", "probability": "float", "baseline": "float", "cost": "float", "floor": "float"}
+        | {"weight": "float", "discount": "float"},
+        "Take in the cost of an arm drawn with this probability and baseline, after all sums were multiplied by "
+        "discount; weight -1 takes a cost out again.",
+        host=True,
+    ),
+    "chebyshev_draw": Kernel(
+        "bandit",
+        {"arms": "float64[3]", "totals": "float64[2]", "squares": "float64[1]", "theta": "float64[2]"}
+        | {"point": "float64[1]", "powers": "int64[2]", "degrees": "float64[1]", "features": "float64[1]"}
+        | _DRAW
+        | _OUT,
+        "ChebCB: with y = theta @ features, features_j = prod_k T_powers[j, k](point_k) (as given, if powers has no "
+        "rows), p_i = 1 / (d + rate (y_i - min y)), what remains to the least; rate = 2 t sqrt(d t / (R + 2 alpha^2 "
+        "t)), R and alpha from squares, degrees and the range of the costs.",
+        host=True,
+    ),
+    "chebyshev_record": Kernel(
+        "bandit",
+        {"arms": "float64[3]", "totals": "float64[2]", "squares": "float64[1]"}
+        | _LINEAR
+        | {"degrees": "float64[1]", "features": "float64[1]", "arm": "int", "prediction": "float", "cost": "float"}
+        | {"floor": "float", "weight": "float", "discount": "float", "work": "float64[2]"},
+        "Take in a cost and refit theta, of this arm or, if the range of all costs grew, of every arm: least squares "
+        "with `|theta_j| <= 2 range / degrees_j`, the largest cost for degree 0. squares (4): sums of prediction^2, "
+        "prediction * cost, cost^2, and the residual of the last fit with an active bound. work is (m + 3, m).",
         host=True,
     ),
 }
@@ -618,14 +698,125 @@ class KernelSet(Protocol):
         target: Array,
         maxiter: int,
         x: Array,
-        delta: Array,
+        work: Array,
         nit: Array,
         norms: Array,
     ) -> None: ...
 
+    def sor_batch_work(self, n_systems: int, n: int, nnz: int) -> int: ...
+
     def greedy_colours(self, indices: Array, indptr: Array, colours: Array, used: Array) -> None: ...
 
     def row_levels(self, indices: Array, indptr: Array, levels: Array) -> None: ...
+
+    def tsallis_draw(
+        self,
+        arms: Array,
+        totals: Array,
+        cell: int,
+        floor: float,
+        scale: float,
+        horizon: float,
+        reduced: int,
+        limits: Array,
+        u: float,
+        p: Array,
+        out: Array,
+    ) -> None: ...
+
+    def exponential_draw(
+        self,
+        arms: Array,
+        totals: Array,
+        cell: int,
+        floor: float,
+        scale: float,
+        horizon: float,
+        rate: float,
+        limits: Array,
+        u: float,
+        p: Array,
+        out: Array,
+    ) -> None: ...
+
+    def confidence_draw(
+        self, arms: Array, totals: Array, cell: int, limits: Array, u: float, p: Array, scores: Array, out: Array
+    ) -> None: ...
+
+    def greedy_draw(
+        self,
+        arms: Array,
+        totals: Array,
+        cell: int,
+        epsilon: float,
+        limits: Array,
+        u: float,
+        p: Array,
+        scores: Array,
+        out: Array,
+    ) -> None: ...
+
+    def thompson_draw(
+        self,
+        arms: Array,
+        totals: Array,
+        cell: int,
+        normals: Array,
+        limits: Array,
+        u: float,
+        p: Array,
+        scores: Array,
+        out: Array,
+    ) -> None: ...
+
+    def record_cost(
+        self,
+        arms: Array,
+        totals: Array,
+        cell: int,
+        arm: int,
+        probability: float,
+        baseline: float,
+        cost: float,
+        floor: float,
+        weight: float,
+        discount: float,
+    ) -> None: ...
+
+    def chebyshev_draw(
+        self,
+        arms: Array,
+        totals: Array,
+        squares: Array,
+        theta: Array,
+        point: Array,
+        powers: Array,
+        degrees: Array,
+        features: Array,
+        limits: Array,
+        u: float,
+        p: Array,
+        out: Array,
+    ) -> None: ...
+
+    def chebyshev_record(
+        self,
+        arms: Array,
+        totals: Array,
+        squares: Array,
+        gram: Array,
+        moments: Array,
+        theta: Array,
+        degrees: Array,
+        features: Array,
+        arm: int,
+        prediction: float,
+        cost: float,
+        floor: float,
+        weight: float,
+        discount: float,
+        work: Array,
+    ) -> None: ...
 
 
 class _Home:
