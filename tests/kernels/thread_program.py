@@ -64,8 +64,36 @@ def transport() -> float:
     return total + float(z.sum())
 
 
+def batch() -> float:
+    """Call the kernel for batches of systems with enough of them for its parallel form; return a checksum."""
+    n, n_systems = 101, 300
+    A = sp.csr_array(sp.diags_array([1.0, 4.0, 2.0], offsets=[-1, 0, 1], shape=(n, n)))
+    split = np.flatnonzero(A.indices == np.repeat(np.arange(n), np.diff(A.indptr))).astype(A.indices.dtype)
+    pattern, values = (A.indices, A.indptr, split, np.empty(0, "i8")), A.data * np.ones((2, 1))
+    b, x = np.random.default_rng(0).random((n_systems, n)), np.zeros((n_systems, n))
+    which, omega, target = np.arange(n_systems) % 2, np.linspace(0.8, 1.2, n_systems), np.full(n_systems, 1e-6)
+    work = np.empty(bind(np).sor_batch_work(n_systems, n, A.nnz))
+    nit, norms = np.empty(n_systems, "i8"), np.empty(n_systems)
+    bind(np).sor_batch(values, *pattern, which, b, omega, 1, target, 100, x, work, nit, norms)
+    return float(x.sum() + nit.sum() + norms.sum())
+
+
+def sweeps() -> float:
+    """Sweep over a red-black matrix by every kernel that takes classes; return a checksum."""
+    n = 50_000
+    order = np.concatenate([np.arange(0, n, 2), np.arange(1, n, 2)])
+    A = sp.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(n, n)).tocsr()[order][:, order].tocsr()
+    A.sort_indices()
+    split = np.flatnonzero(A.indices == np.repeat(np.arange(n), np.diff(A.indptr))).astype(A.indptr.dtype)
+    classes, half = np.array([0, n // 2, n]), np.full(n, 0.5)
+    x, delta, norms = np.zeros(n), np.empty(n), np.empty(10)
+    assert A.nnz * norms.size > PARALLEL_MIN_WORK
+    bind(np).sor_sweeps(A.data, A.indices, A.indptr, split, half, classes, np.ones(n), 1.5, 1, x, delta, norms)
+    return float(x.sum() + norms.sum())
+
+
 # Module -> what calls its kernels.
-CALLS = {"gram": gram, "gibbs": transport, "bipartite": transport, "point_gibbs": transport}
+CALLS = {"gram": gram, "gibbs": transport, "bipartite": transport, "point_gibbs": transport, "sor_batch": batch}
 
 
 def call_all() -> list[float]:
