@@ -93,7 +93,14 @@ def sweeps() -> float:
 
 
 # Module -> what calls its kernels.
-CALLS = {"gram": gram, "gibbs": transport, "bipartite": transport, "point_gibbs": transport, "sor_batch": batch}
+CALLS = {
+    "gram": gram,
+    "gibbs": transport,
+    "bipartite": transport,
+    "point_gibbs": transport,
+    "sor_batch": batch,
+    "sor": sweeps,
+}
 
 
 def call_all() -> list[float]:
