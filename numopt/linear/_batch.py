@@ -124,7 +124,7 @@ def _sweep(
     nit, found = np.zeros(n_systems, dtype=np.int64), np.full(n_systems, np.inf)
     todo = np.arange(n_systems)
     k = kernels.bind(xp)
-    size = k.sor_batch_work(n_systems, batch.rows.n, int(arrangement.indices.shape[0]))
+    size = k.sor_batch_work(n_systems, int(batch.b.shape[1]), int(arrangement.indices.shape[0]))
     work = xp.empty(size, dtype=x.dtype, device=device_of(b))
     for _ in range(_PASSES):
         chosen = asarray_like(todo, **here)

@@ -142,7 +142,8 @@ def order_rows(
 
     Notes
     -----
-    Cost: a few passes over the pattern, about 0.1 s for five million entries; 5 ms if the pattern is known.
+    Cost: a few passes over the pattern, for five million entries 0.05 s in the order of a grid and 0.15 s in a random
+    one, where two colours take a search of 1 s; 5 ms if the pattern is known.
     """
     n = indptr.size - 1
     if shape is not None and tuple(shape) != (n, n):
