@@ -16,7 +16,7 @@ from numopt._array import asarray_like, device_of, is_cupy, namespace, to_host
 from numopt._typing import Array, Namespace
 from numopt.linear._ordering import order_rows, quotient_pattern
 
-__all__ = ["Arrangement", "Layout", "Pattern", "Triangles", "dense_pattern", "pattern_of"]
+__all__ = ["Arrangement", "Layout", "Pattern", "Triangles", "pattern_of"]
 
 _MAX_PATTERNS = 4
 _LINE_ORDERINGS = {"line": "natural", "zebra": "red-black"}
@@ -135,10 +135,10 @@ class Pattern:
     def matches(self, indices: Array, indptr: Array, xp: Namespace) -> bool:
         """Tell whether this is the pattern of a matrix."""
         return (
-            indices.shape == self.indices.shape
+            namespace(self.indices) is xp
+            and indices.shape == self.indices.shape
             and indptr.shape == self.indptr.shape
             and indices.dtype == self.indices.dtype
-            and namespace(self.indices) is xp
             and device_of(indices) == device_of(self.indices)
             and bool(xp.all(indices == self.indices))
             and bool(xp.all(indptr == self.indptr))
@@ -209,13 +209,6 @@ def _remember(pattern: Pattern) -> None:
         if _patterns and _patterns[0] is pattern:
             return
         _patterns[:] = [pattern, *(other for other in _patterns if other is not pattern)][:_MAX_PATTERNS]
-
-
-def dense_pattern(n: int, like: Array) -> Pattern:
-    """Return the pattern of a matrix all of whose entries are stored, for the library and device of `like`."""
-    index = np.int32 if n * n < 2**31 else np.int64
-    indices = asarray_like(np.tile(np.arange(n, dtype=index), n), like)
-    return pattern_of(indices, asarray_like(np.arange(n + 1, dtype=index) * index(n), like))
 
 
 def _diagonal_positions(indices: "np.ndarray[Any, Any]", indptr: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from numopt._array import is_array, is_linear_operator, is_sparse, namespace, promote
+from numopt._array import asarray_like, is_array, is_linear_operator, is_sparse, namespace, promote, to_host
 from numopt._core.validation import check_scalar
 from numopt._linalg import norm
 from numopt._operator import as_operator
 from numopt._typing import Array, Namespace
-from numopt.linear._pattern import Arrangement, Layout, Pattern, dense_pattern, pattern_of
+from numopt.linear._pattern import Arrangement, Layout, Pattern, pattern_of
 from numopt.linear._stencil import Stencil
 
 __all__ = ["LinearSystem", "Rows", "check_limits", "check_rows", "check_system", "default_rtol", "real_dtype"]
@@ -76,7 +76,7 @@ def check_system(A: Any, b: Any, x0: Any, *, check_finite: bool = True, operator
         raise TypeError(
             "`A` must be a dense array, a sparse matrix or a Stencil, since its rows are needed; got a LinearOperator."
         )
-    if not (isinstance(A, Stencil) or is_sparse(A) or is_linear_operator(A) or is_array(A)):
+    if not (isinstance(A, Stencil) or is_sparse(A) or is_linear_operator(A)):
         A = _dense(A, xp)
     if len(A.shape) != 2 or A.shape[0] != A.shape[1]:
         raise ValueError(f"`A` must be square, got shape {tuple(A.shape)}.")
@@ -126,9 +126,22 @@ def csr_rows(A: Any, like: Array) -> Rows:
 
 
 def dense_rows(A: Array) -> Rows:
-    """Return the rows of a dense matrix, or of several (..., n, n) at once."""
-    n = int(A.shape[-1])
-    return Rows(namespace(A).reshape(A, (*A.shape[:-2], n * n)), dense_pattern(n, A))
+    """Return the rows of a dense matrix, or of several (..., n, n) on the pattern of all of them together.
+
+    The diagonal counts as stored even where it is zero.
+    """
+    xp, n = namespace(A), int(A.shape[-1])
+    stored = A != 0
+    if A.ndim == 3:
+        stored = xp.any(stored, axis=0)
+    mask = to_host(stored)
+    mask = mask | np.eye(n, dtype=bool)
+    places = np.flatnonzero(mask)
+    index = np.int32 if n * n < 2**31 else np.int64
+    indices = asarray_like((places % n).astype(index), A)
+    indptr = asarray_like(np.append(0, np.cumsum(mask.sum(axis=1))).astype(index), A)
+    data = xp.take(xp.reshape(A, (*A.shape[:-2], n * n)), asarray_like(places, A), axis=-1)
+    return Rows(data, pattern_of(indices, indptr))
 
 
 def check_diagonal(rows: Rows) -> None:
@@ -168,10 +181,10 @@ def _dense(A: Any, xp: Namespace) -> Array:
     if A is None:
         raise TypeError("`A` must be a square matrix, got None.")
     try:
-        (A,) = promote(np.asarray(A), xp=namespace())
+        (A,) = promote(A, xp=xp)
     except (TypeError, ValueError) as error:
         raise TypeError(f"`A` must be a matrix of numbers: {error}") from error
-    return xp.asarray(A)
+    return A
 
 
 def _vector(v: Any, name: str, n: int, xp: Namespace) -> Array:
