@@ -266,13 +266,13 @@ KERNELS: dict[str, Kernel] = {
         | {"omega": "float", "check": "int", "target": "float", "maxiter": "int", "x": _X, "r": _X, "p": _X}
         | {"work": "scalar[2]", "info": "float64[1]"},
         "Conjugate gradients for a Hermitian matrix A = I + L + U, U = L^H, preconditioned by K K^H, K = I / omega + L "
-        "(Eisenstat's form): with t = K^-H p the product is t + K^-1 (p - (2 / omega - 1) t). info (6): state and "
+        "(Eisenstat's form): with t = K^-H p the product is t + K^-1 (p - (2 / omega - 1) t). info (8): state and "
         "outcome. info[0] = 0 starts: r is b - A x and becomes K^-1 r; 1 goes on from x, r, p and info. On return: "
         "info[0] = 1, info[1] = r^H r, info[2] = p's factor for the next step, info[3] = ||diag(root) (b - A x)|| as "
         "last computed, info[4] = iterations of this call, info[5] = 0 if maxiter ended it, 1 if info[3] <= target, "
         "2 if p^H A p <= 0, 3 for NaN or infinities. info[3] is computed at the start and in every check-th iteration; "
         "check = 0: when the ratio to ||r|| at the last time makes it likely to be below 2 * target, and every 16th "
-        "time. work (2, n) is scratch.",
+        "time. info[6] = iterations since then, info[7] = that ratio; work (2, n) is scratch.",
     ),
     "block_sor_sweeps": Kernel(
         "block_sor",

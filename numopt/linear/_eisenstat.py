@@ -55,7 +55,7 @@ class EisenstatCG:
             xp.empty((2, system.n), dtype=self._x.dtype, device=device_of(root)),
         )
         self._r = self._x
-        self._info = xp.zeros(6, dtype=xp.float64, device=device_of(root))
+        self._info = xp.zeros(8, dtype=xp.float64, device=device_of(root))
         self._seconds = 4e-9 * (data.shape[0] + 4 * system.n)  # an iteration, until it was measured
         self.nit, self.norm = 0, float("inf")
 
