@@ -2,7 +2,8 @@
 
 In the natural order each row waits for the one before it. What shortens the wait: the entries of rows still to come are
 summed first and those of rows already visited last, the entry of the row just left takes its x from a register instead
-of from memory, and the step is one fused operation.
+of from memory, and the step is one fused operation. Then memory is what takes the time of a large system, hence the
+sweeps that follow one another through the cache.
 """
 
 import numba
@@ -20,16 +21,20 @@ from numopt.kernels._numba._sweeps import (
 )
 from numopt.kernels._numba._threads import Twins
 
+# Rows that take so much memory are swept several times before the next ones are: the second-level cache of a core and
+# its part of the third one. Stretches of rows shorter than MIN_STRETCH cost more to begin than they save.
+CACHE_BYTES = 6 << 20
+MIN_STRETCH = 512
+
 
 @jit
-def _forward(data, indices, indptr, split, inverse, b, omega, x, delta, start, stop):
-    """Visit rows start to stop - 1 in order and return the sum of |r_i|^2 before."""
+def _forward(data, indices, indptr, split, inverse, b, omega, x, delta, start, stop, total):
+    """Visit rows start to stop - 1 in order and return `total` plus the sum of |r_i|^2 before."""
     one = np.uint64(1)
     weight = x.dtype.type(omega)
     # Row `left` is the one before, with its new x and its change in registers; none at first.
     left = np.uint64(x.size)
     x_left = change = x.dtype.type(0)
-    total = 0.0
     last = np.uint64(indptr[start])
     for row in range(start, stop):
         # Unsigned: a signed index would be tested for a negative value that counts from the end.
@@ -62,13 +67,12 @@ def _forward(data, indices, indptr, split, inverse, b, omega, x, delta, start, s
 
 
 @jit
-def _backward(data, indices, indptr, split, inverse, b, omega, x, delta, start, stop):
-    """Visit rows stop - 1 to start in descending order and return the sum of |r_i|^2 before."""
+def _backward(data, indices, indptr, split, inverse, b, omega, x, delta, start, stop, total):
+    """Visit rows stop - 1 to start in descending order and return `total` plus the sum of |r_i|^2 before."""
     one = np.uint64(1)
     weight = x.dtype.type(omega)
     left = np.uint64(x.size)
     x_left = change = x.dtype.type(0)
-    total = 0.0
     first = np.uint64(indptr[stop])
     for row in range(stop - 1, start - 1, -1):
         i = np.uint64(row)
@@ -101,12 +105,60 @@ def _backward(data, indices, indptr, split, inverse, b, omega, x, delta, start, 
 
 
 @jit
-def _share(data, indices, indptr, split, inverse, b, omega, x, delta, forward, start, count, share, shares):
-    """Visit one share of the `count` rows from `start` on."""
-    first, last = start + count * share // shares, start + count * (share + 1) // shares
+def _rows(data, indices, indptr, split, inverse, b, omega, x, delta, forward, start, stop, total):
+    """Visit rows start to stop - 1, in order or in descending order, and return `total` plus the sum of |r_i|^2."""
     if forward:
-        return _forward(data, indices, indptr, split, inverse, b, omega, x, delta, first, last)
-    return _backward(data, indices, indptr, split, inverse, b, omega, x, delta, first, last)
+        return _forward(data, indices, indptr, split, inverse, b, omega, x, delta, start, stop, total)
+    return _backward(data, indices, indptr, split, inverse, b, omega, x, delta, start, stop, total)
+
+
+@jit
+def _reach(indices, indptr, most):
+    """Return the largest |i - j| of an entry, or some number above `most` if that is larger."""
+    reach = 0
+    for i in range(indptr.size - 1):
+        reach = max(reach, i - indices[indptr[i]], indices[indptr[i + 1] - 1] - i)
+        if reach > most:
+            break
+    return reach
+
+
+@jit
+def _natural(data, indices, indptr, split, inverse, b, omega, order, x, delta, norms):
+    """Sweep over the rows one after the other.
+
+    Where the bandwidth is small, sweeps follow one another at a distance, so that rows are swept several times while
+    they are in the cache: in stretches of rows no shorter than the bandwidth, sweep k + 1 is one stretch behind sweep
+    k, and every row finds the numbers that it finds when sweeps go one by one.
+    """
+    n, sweeps = x.size, norms.size
+    stretch, together = max(n, 1), 1
+    row_bytes = (data.itemsize + indices.itemsize) * (data.size // max(n, 1)) + 5 * x.itemsize
+    cached = CACHE_BYTES // row_bytes
+    if order != 0 and sweeps > 1 and n > 2 * cached:
+        reach = max(_reach(indices, indptr, cached // 3), MIN_STRETCH)
+        if 3 * reach <= cached:
+            stretch, together = reach, min(cached // reach - 1, sweeps)
+    stretches = -(-n // stretch)
+    norms[:] = 0
+    for first in range(0, sweeps, together):
+        ahead = min(together, sweeps - first)
+        for turn in range(stretches + ahead - 1):
+            for k in range(max(0, turn - stretches + 1), min(ahead, turn + 1)):
+                near, far = stretch * (turn - k), min(stretch * (turn - k + 1), n)
+                start, stop = (near, far) if order >= 0 else (n - far, n - near)
+                norms[first + k] = _rows(
+                    data, indices, indptr, split, inverse, b, omega, x, delta, order >= 0, start, stop, norms[first + k]
+                )
+        if order == 0:
+            _rows(data, indices, indptr, split, inverse, b, omega, x, delta, False, 0, n, 0.0)
+
+
+@jit
+def _share(data, indices, indptr, split, inverse, b, omega, x, delta, forward, start, count, share, shares):
+    """Visit one share of the `count` rows from `start` on and return the sum of |r_i|^2."""
+    first, last = start + count * share // shares, start + count * (share + 1) // shares
+    return _rows(data, indices, indptr, split, inverse, b, omega, x, delta, forward, first, last, 0.0)
 
 
 @jit
@@ -116,19 +168,6 @@ def _class_serial(data, indices, indptr, split, inverse, b, omega, x, delta, for
     for share in range(shares):
         total += _share(data, indices, indptr, split, inverse, b, omega, x, delta, forward, start, count, share, shares)
     return total
-
-
-@jit
-def _natural(data, indices, indptr, split, inverse, b, omega, order, x, delta, norms):
-    """Sweep over the rows one after the other."""
-    n = x.size
-    for k in range(norms.size):
-        if order >= 0:
-            norms[k] = _forward(data, indices, indptr, split, inverse, b, omega, x, delta, 0, n)
-        if order <= 0:
-            total = _backward(data, indices, indptr, split, inverse, b, omega, x, delta, 0, n)
-            if order < 0:
-                norms[k] = total
 
 
 @jit

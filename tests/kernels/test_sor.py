@@ -135,6 +135,26 @@ def test_split_values(xp: Any, n: int, scalar: str) -> None:
 
 @pytest.mark.parametrize("scalar", SCALARS)
 @pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("far", [False, True])
+def test_sweeps_that_share_the_cache_are_sweeps_one_by_one(scalar: str, order: int, far: bool) -> None:
+    problem = poisson(530, scalar)
+    n = problem.b.size
+    assert 4 * (problem.data.itemsize + 4) + 5 * problem.b.itemsize > 2 * numba_sor.CACHE_BYTES / n
+    if far:
+        # One entry that a stretch of rows cannot reach.
+        A = sp.csr_array(problem.matrix + sp.coo_array(([1], ([5], [n - 3])), shape=(n, n)))
+        problem = from_matrix(A.astype(scalar), problem.b)
+    start = draw(np.random.default_rng(5), scalar, n)
+    together, by_one = ((start.copy(), np.empty_like(start), np.empty(5)) for _ in range(2))
+    numba_sor.sor_sweeps.serial(*problem, 1.3, order, *together)
+    for k in range(5):
+        numba_sor.sor_sweeps.serial(*problem, 1.3, order, *by_one[:2], by_one[2][k : k + 1])
+    for first, second in zip(together, by_one, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("scalar", SCALARS)
+@pytest.mark.parametrize("order", ORDERS)
 def test_parallel_forms_give_the_bits_of_the_serial_ones(scalar: str, order: int) -> None:
     # Both colours above the size from which a class is taken in parallel.
     problem = poisson(206, scalar, coloured=True)
