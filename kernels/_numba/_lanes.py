@@ -32,7 +32,7 @@ _register: Any = register_model
 
 
 @_register(Lanes)
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+class _LanesModel(models.PrimitiveModel):
     """One vector, or two for the parts of complex numbers."""
 
     def __init__(self, manager: Any, lanes: Lanes) -> None:

@@ -184,7 +184,7 @@ def _work(data, indices, indptr, split, classes, which, b, omega, order, target,
     if x.shape[0] < 2 * PART_SYSTEMS:
         return 0.0
     # Twice: residuals, too.
-    return 2.0 * x.shape[0] * indices.size * min(maxiter + 1, TYPICAL_SWEEPS)
+    return float(2 * x.shape[0] * indices.size * min(maxiter + 1, TYPICAL_SWEEPS))
 
 
 sor_batch = Twins(_serial, _parallel, _work)
