@@ -92,6 +92,17 @@ def sweeps() -> float:
     return float(x.sum() + norms.sum())
 
 
+def grid_sweeps() -> float:
+    """Sweep over a grid in two colours and multiply with its matrix; return a checksum."""
+    ny, nx = 420, 421
+    c, b = np.array([4.0, -1, -1, -1, -1, 0, 0]), np.ones(ny * nx)
+    x, y, norms = np.zeros(ny * nx), np.zeros(ny * nx), np.zeros(3)
+    assert 6 * b.size > PARALLEL_MIN_WORK
+    bind(np).stencil_sweeps(c, 1, ny, nx, 2, b, 1.5, 0, x, np.empty_like(x), norms)
+    bind(np).stencil_product(c, 1, ny, nx, x, y)
+    return float(x.sum() + y.sum() + norms.sum())
+
+
 # Module -> what calls its kernels.
 CALLS = {
     "gram": gram,
@@ -100,6 +111,7 @@ CALLS = {
     "point_gibbs": transport,
     "sor_batch": batch,
     "sor": sweeps,
+    "stencil": grid_sweeps,
 }
 
 
