@@ -8,6 +8,7 @@ per iteration.
 """
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -225,33 +226,37 @@ def pcg(
     (True, 2)
     """
     xp, b, x = _prepare(b, x0, rtol, atol, maxiter, allow_complex=True)
+    dot = _dot_for(xp, b)
+    one = xp.ones((), dtype=dot(b, b).dtype, device=device_of(b))
 
     def cycle(x: Array, r: Array, r_norm: float, target: float, budget: int) -> tuple[Array, int, str]:
         z = r if precond is None else precond(r)
-        rz_0d = _dot(xp, r, z)
+        rz_0d = dot(r, z)
         (rz,) = scalars(xp, rz_0d)
         if not 0.0 < rz < math.inf:
             return x, 0, _STOP
-        # A copy: `precond` may hand out its own buffer again.
-        p = xp.asarray(z, copy=True)
+        # Copies: `precond` may hand out its own buffer again, the residual may be b itself.
+        p, r, x = (xp.asarray(v, copy=True) for v in (z, r, x))
         for k in range(1, budget + 1):
             q = matvec(p)
-            curvature = _dot(xp, p, q)
-            step_0d = rz_0d / xp.where(curvature > 0, curvature, xp.ones_like(curvature))
-            r = r - step_0d * q
+            curvature = dot(p, q)
+            step_0d = rz_0d / xp.where(curvature > 0, curvature, one)
+            r -= step_0d * q
             z = r if precond is None else precond(r)
-            rz_0d = _dot(xp, r, z)
-            step, pq, rz_next, rr = scalars(xp, step_0d, curvature, rz_0d, _dot(xp, r, r))
+            rr_0d = dot(r, r)
+            rz_0d = rr_0d if precond is None else dot(r, z)
+            step, pq, rz_next, rr = scalars(xp, step_0d, curvature, rz_0d, rr_0d)
             if not (0.0 < pq < math.inf and math.isfinite(step)):
                 return x, k - 1, _INDEFINITE if pq <= 0.0 else _STOP
-            x = x + step * p
+            x += step * p
             if callback is not None and callback(x, math.sqrt(rr)):
                 return x, k, _STOP
             if math.sqrt(rr) <= target:
                 return x, k, _ESTIMATE
             if not 0.0 < rz_next < math.inf:
                 return x, k, _STOP
-            p = z + (rz_next / rz) * p
+            p *= rz_next / rz
+            p += z
             rz = rz_next
         return x, budget, _LENGTH
 
@@ -395,11 +400,11 @@ class _HessenbergQR:
         return y.reshape(-1)
 
 
-def _dot(xp: Namespace, u: Array, v: Array) -> Array:
-    """Return the real part of ``u^H v`` as a 0-d array."""
-    if xp.isdtype(u.dtype, "complex floating"):
-        return xp.real(xp.vecdot(u, v))
-    return u @ v
+def _dot_for(xp: Namespace, like: Array) -> Callable[[Array, Array], Array]:
+    """Return what computes the real part of ``u^H v`` as a 0-d array."""
+    if xp.isdtype(like.dtype, "complex floating"):
+        return lambda u, v: xp.real(xp.vecdot(u, v))
+    return operator.matmul
 
 
 def _prepare(
@@ -444,7 +449,8 @@ def _drive(
     """
     xp = namespace(b)
     r = b - matvec(x) if warm else b
-    b_norm, r_norm = map(math.sqrt, scalars(xp, _dot(xp, b, b), _dot(xp, r, r)))
+    dot = _dot_for(xp, b)
+    b_norm, r_norm = map(math.sqrt, scalars(xp, dot(b, b), dot(r, r)))
     if b_norm == 0.0:
         return KrylovResult(xp.zeros_like(b), True, 0, 0.0)
     target = max(rtol * b_norm, atol)
@@ -454,7 +460,7 @@ def _drive(
         x_next, used, ended = cycle(x, r, r_norm, target, maxiter - nit)
         nit += used
         r_next = b - matvec(x_next)
-        norm_next = math.sqrt(scalars(xp, _dot(xp, r_next, r_next))[0])
+        norm_next = math.sqrt(scalars(xp, dot(r_next, r_next))[0])
         indefinite = ended == _INDEFINITE
         if not math.isfinite(norm_next) or (norm_next > r_norm and (monotone or ended == _ESTIMATE)):
             break

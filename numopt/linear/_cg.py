@@ -5,7 +5,7 @@ from typing import Any
 
 from scipy.optimize import OptimizeResult
 
-from numopt._array import is_array, is_linear_operator, is_sparse, scalars
+from numopt._array import asarray_like, is_array, is_linear_operator, is_sparse, scalars
 from numopt._core.callback import wrap_callback
 from numopt._core.history import History
 from numopt._core.messages import outcome_message
@@ -149,18 +149,17 @@ def cg(
 
 
 def check_symmetric(system: LinearSystem) -> None:
-    """Raise a ValueError unless ``u^H A v`` is the conjugate of ``v^H A u`` for a random pair."""
+    """Raise a ValueError unless ``u^H A v`` is the conjugate of ``v^H A u`` for a pair without structure."""
     xp = system.xp
-    rng = default_rng(0)
-    u, v = (xp.asarray(rng.standard_normal(system.n), dtype=real_dtype(system.b)) for _ in range(2))
-    u, v = (xp.astype(w, system.b.dtype, copy=False) for w in (u, v))
+    u = asarray_like(default_rng(0).random(system.n) - 0.5, system.b, dtype=system.b.dtype)
+    v = u * u - 1 / 12
     Au, Av = system.A.matvec(u), system.A.matvec(v)
     gap = xp.abs(xp.vecdot(u, Av) - xp.conj(xp.vecdot(v, Au)))
     scale = xp.linalg.vector_norm(u) * xp.linalg.vector_norm(Av)
     gap, scale = scalars(xp, gap, scale)
     if not gap <= 100 * float(xp.finfo(real_dtype(u)).eps) * scale:
         raise ValueError(
-            "`A` must be symmetric (Hermitian) with `ssor_omega`, but u' A v and v' A u differ for a random pair; use "
+            "`A` must be symmetric (Hermitian) with `ssor_omega`, but u' A v and v' A u differ for a pair of vectors; use "
             "`M=SSORPreconditioner(A, omega)` with GMRES or BiCGSTAB, or pass assume_symmetric=True if it is rounding."
         )
 
@@ -212,7 +211,7 @@ class _Run:
         def look(x: Array, norm: float) -> bool:
             nonlocal count
             count += 1
-            return self.note(count, norm, lambda: x)
+            return self.note(count, norm, lambda: system.xp.asarray(x, copy=True))
 
         with self.progress:
             found = pcg(
@@ -223,6 +222,7 @@ class _Run:
                 rtol=0.0,
                 atol=self.target,
                 maxiter=self.maxiter,
+                # The live iterate: the callbacks of users get copies.
                 callback=look if self.each or self.deadline.time_limit is not None else None,
             )
         if found.converged:

@@ -68,7 +68,9 @@ class SSORPreconditioner:
         # A right-hand side of zeros lets the checks of a system serve here; float32 is what gives way to any matrix
         # but one of integers.
         floating = xp.isdtype(getattr(A, "dtype", xp.float64), ("real floating", "complex floating"))
-        system = check_system(A, xp.zeros(shape[0], dtype=xp.float32 if floating else xp.float64), None)
+        system = check_system(
+            A, xp.zeros(shape[0], dtype=xp.float32 if floating else xp.float64, device=device_of(A)), None
+        )
         xp = system.xp
         rows = check_rows(system)
         data, arrangement = rows.arrange(layout)
