@@ -9,7 +9,18 @@ import scipy.sparse as sp
 from numopt.kernels._numba import _sweeps
 from numopt.kernels._numba import sor as numba_sor
 from tests.kernels.cases import SIZES, run, tolerance
-from tests.kernels.linear import ORDERS, SCALARS, Rows, check_sweeps, draw, from_matrix, poisson, real_of, system
+from tests.kernels.linear import (
+    ORDERS,
+    SCALARS,
+    Rows,
+    check_sweeps,
+    draw,
+    from_matrix,
+    greedy_classes,
+    poisson,
+    real_of,
+    system,
+)
 from tests.kernels.transport import unset
 
 
@@ -178,3 +189,30 @@ def test_only_large_classes_run_in_parallel() -> None:
     large = poisson(206, coloured=True)
     assert work(large, 1) == 3 * large.data.size
     assert work(large, 0) == 6 * large.data.size
+
+
+# Short rows with a thread for each and more than run at once, long ones shared by lanes; several blocks and a grid
+# barrier, which the emulator does not have.
+@pytest.mark.gpu
+@pytest.mark.parametrize("scalar", SCALARS)
+@pytest.mark.parametrize(("points", "power"), [(1000, 1), (130, 3)])
+@pytest.mark.parametrize("order", ORDERS)
+def test_sweeps_over_many_blocks(scalar: str, points: int, power: int, order: int) -> None:
+    import cupy
+
+    from numopt.kernels import bind
+
+    problem = poisson(points, scalar, coloured=power == 1)
+    if power > 1:
+        A = sp.csr_array((problem.matrix / 8) ** power + sp.eye_array(problem.b.size)).astype(scalar)
+        problem = from_matrix(A, problem.b, "i8", greedy_classes(A))
+    results = []
+    for xp in (np, cupy, cupy):
+        arrays = [xp.asarray(part) for part in problem]
+        x, delta, norms = xp.zeros_like(arrays[-1]), xp.empty_like(arrays[-1]), xp.empty(4)
+        bind(xp).sor_sweeps(*arrays, 1.4, order, x, delta, norms)
+        results.append([part if xp is np else part.get() for part in (x, delta, norms)])
+    rtol = tolerance(real_of(scalar), 400)
+    for expected, first, second in zip(*results, strict=True):
+        np.testing.assert_allclose(first, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
+        np.testing.assert_array_equal(first, second)
