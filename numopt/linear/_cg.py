@@ -159,7 +159,7 @@ def check_symmetric(system: LinearSystem) -> None:
     gap, scale = scalars(xp, gap, scale)
     if not gap <= 100 * float(xp.finfo(real_dtype(u)).eps) * scale:
         raise ValueError(
-            "`A` must be symmetric (Hermitian) with `ssor_omega`, but u' A v and v' A u differ for a pair of vectors; use "
+            "`A` must be symmetric (Hermitian) with `ssor_omega`, but u' A v and v' A u differ for some vectors; use "
             "`M=SSORPreconditioner(A, omega)` with GMRES or BiCGSTAB, or pass assume_symmetric=True if it is rounding."
         )
 

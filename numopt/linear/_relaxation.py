@@ -125,7 +125,7 @@ class StencilRelaxation(Relaxation):
     """Point by point over a grid, without a matrix."""
 
     def __init__(self, system: LinearSystem, stencil: Stencil, colours: int, omega: float, order: int) -> None:
-        super().__init__(system, omega, order, None, 7 * system.n)
+        super().__init__(system, omega, order, None, len(stencil.coefficients) * system.n)
         self._stencil = (stencil.seven(system.b), *stencil.sizes, colours)
 
     def _advance(self, norms: Array) -> None:

@@ -1,7 +1,6 @@
 """The loop of relaxation: slices of sweeps, the stopping rules, the result."""
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
-from numopt._array import is_sparse, scalars
+from numopt._array import is_cupy, is_sparse, scalars
 from numopt._core.callback import wrap_callback
 from numopt._core.history import History
 from numopt._core.messages import outcome_message
@@ -28,6 +27,10 @@ GROWTH = 1e10
 STALL_SWEEPS = 50
 RATE_SWEEPS = 10
 SLICE_SECONDS = 0.05
+LOOK_SECONDS = 2e-5
+# A multiply-add of a sweep.
+CPU_SECONDS = 2e-9
+GPU_SECONDS = 2e-11
 MAX_SLICE = 1000
 
 
@@ -140,13 +143,11 @@ class _Run:
     def lagged(self) -> OptimizeResult:
         """Sweep with residuals that the sweeps themselves find."""
         path, target, maxiter = self._path, self._control.target, self._control.maxiter
-        slices = _Slices(self._engine.work)
+        slices = _Slices(self._engine.work, gpu=is_cupy(self._system.xp))
         nit = 0
         while True:
             count = slices.next(path, maxiter + 1 - nit)
-            started = time.perf_counter()
             norms = self._engine.sweep(count)
-            slices.took(count, time.perf_counter() - started)
             seen = path.end_of(norms)
             self._note(nit, norms[:seen])
             proven = math.inf
@@ -220,21 +221,23 @@ class _Run:
 
 
 class _Slices:
-    """How many sweeps to do at once: about 50 ms of them, and hardly more than the target takes."""
+    """How many sweeps to do at once: about 50 ms of them, and hardly more than the target takes.
 
-    def __init__(self, work: int) -> None:
-        self._seconds = 2e-9 * work  # per sweep, until it was measured
+    Estimated, not measured: which iterate is returned depends on it, and must not depend on the clock.
+    """
+
+    def __init__(self, work: int, *, gpu: bool) -> None:
+        seconds = (GPU_SECONDS if gpu else CPU_SECONDS) * work
+        self._most = min(SLICE_SECONDS / seconds, MAX_SLICE)
+        # Sweeps of some microseconds cost less than looking.
+        self._least = LOOK_SECONDS / seconds
 
     def next(self, path: _Path, most: int) -> int:
-        by_time = SLICE_SECONDS / max(self._seconds, 1e-9)
+        """Return the number of sweeps of the next slice, at most `most`."""
         # The prediction comes from a rate that may still change: go most of the way, then look again, at the latest
-        # after half as many sweeps as there were. Sweeps of some microseconds cost less than looking.
+        # after half as many sweeps as there were.
         needed = min(0.7 * path.sweeps_to_target(), max(8.0, 0.5 * path.nit))
-        least = max(1.0, 2e-5 / self._seconds)
-        return int(max(1, min(most, by_time, max(needed, least), MAX_SLICE)))
-
-    def took(self, count: int, seconds: float) -> None:
-        self._seconds = max(seconds / count, 1e-7)
+        return int(max(1, min(most, self._most, max(needed, self._least))))
 
 
 def rounding_floor(system: LinearSystem, x: Array) -> float:
