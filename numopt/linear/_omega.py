@@ -352,8 +352,7 @@ def _lanczos_radius(J: _Jacobi) -> float:
                 return max(theta, 0.0)
         betas.append(beta_k)
         q_old, q = q, w / beta_k
-    _warn(theta, error)
-    return theta + error
+    return _unsure(theta, error)
 
 
 def _largest_ritz(alphas: list[float], betas: list[float], beta: float) -> tuple[float, float]:
@@ -383,7 +382,7 @@ def _power_radius(J: _Jacobi) -> float:
             break
         v = w / length
     else:
-        _warn(math.sqrt(square), residual)
+        return math.sqrt(_unsure(square, residual))
     return math.sqrt(square + residual)
 
 
@@ -559,9 +558,12 @@ def _is_complex(xp: Namespace, v: Array) -> bool:
     return bool(xp.isdtype(v.dtype, "complex floating"))
 
 
-def _warn(beta: float, error: float) -> None:
+def _unsure(value: float, error: float) -> float:
+    """Return the larger end of an interval, unless only that says that the matrix is not definite, and warn."""
     warnings.warn(
-        f"The spectral radius of the Jacobi matrix is known to {error:.1e} only ({beta:.6g}); the larger end is used.",
+        f"The spectral radius of the Jacobi matrix was not found within the limit on products: {value:.6g}, known to "
+        f"{error:.1e}.",
         RuntimeWarning,
         stacklevel=4,
     )
+    return value + error if value >= 1.0 or value + error < 1.0 else value
