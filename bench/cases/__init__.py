@@ -13,6 +13,8 @@ _MODULES = {
     "pde": "_pde",
     "ot": "_transport",
     "ot-paper": "_transport_paper",
+    "linear": "_linear",
+    "linear-paper": "_linear_paper",
 }
 
 

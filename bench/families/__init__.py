@@ -16,6 +16,7 @@ DEFAULT = "equality"
 _MODULES = {
     "equality": "numopt.bench.families.equality",
     "transport": "numopt.bench.families.transport",
+    "linear": "numopt.bench.families.linear",
 }
 
 
