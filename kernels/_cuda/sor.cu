@@ -64,14 +64,16 @@ __global__ void split_values(const Scalar* __restrict__ data, const Index* __res
                              const RealOf<Scalar>* __restrict__ scale, const Index* __restrict__ lindptr,
                              const Index* __restrict__ uindptr, Scalar* __restrict__ ldata,
                              Scalar* __restrict__ udata, int64 n) {
-    const int64 i = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i >= n) return;
-    const Index diagonal = split[i];
-    const Index last = indptr[i + 1];
-    Index p = indptr[i];
-    for (Index q = lindptr[i]; p < diagonal; ++p, ++q) ldata[q] = scale[i] * scale[indices[p]] * data[p];
-    ++p;
-    for (Index q = uindptr[i]; p < last; ++p, ++q) udata[q] = scale[i] * scale[indices[p]] * data[p];
+    const int64 step = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 i = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step) {
+        const RealOf<Scalar> own = scale[i];
+        const Index diagonal = split[i];
+        const Index last = indptr[i + 1];
+        Index p = indptr[i];
+        for (Index q = lindptr[i]; p < diagonal; ++p, ++q) ldata[q] = own * scale[indices[p]] * data[p];
+        ++p;
+        for (Index q = uindptr[i]; p < last; ++p, ++q) udata[q] = own * scale[indices[p]] * data[p];
+    }
 }
 
 }  // namespace numopt
