@@ -103,6 +103,21 @@ def grid_sweeps() -> float:
     return float(x.sum() + y.sum() + norms.sum())
 
 
+def block_sweeps() -> float:
+    """Sweep over many blocks of two rows, all of one class; return a checksum."""
+    count = 30_000
+    A = sp.csr_array(sp.kron(sp.eye_array(count), np.array([[2.0, -1.0], [-1.0, 2.0]])))
+    inverses = np.tile(np.array([[2.0, 1.0], [1.0, 2.0]]) / 3, (count, 1, 1))
+    factors = np.tile(np.array([[0.0, -0.5], [0.5, 2 / 3], [-1.0, 0.0]]), (1, count))
+    x, b, norms = np.zeros(2 * count), np.arange(2.0 * count), np.empty(10)
+    assert A.nnz * norms.size > PARALLEL_MIN_WORK
+    rows = (A.data, A.indices, A.indptr, A.indptr[:-1], 2 * np.arange(count + 1))
+    rest = (np.array([0, count]), b, 0.5, 1, x, np.empty_like(x), norms)
+    bind(np).block_sor_sweeps(*rows, inverses, *rest)
+    bind(np).line_sor_sweeps(*rows, factors, *rest)
+    return float(x.sum() + norms.sum())
+
+
 # Module -> what calls its kernels.
 CALLS = {
     "gram": gram,
@@ -112,6 +127,7 @@ CALLS = {
     "sor_batch": batch,
     "sor": sweeps,
     "stencil": grid_sweeps,
+    "block_sor": block_sweeps,
 }
 
 
