@@ -238,10 +238,12 @@ def promote(*arrays: Any, xp: Namespace, force_floating: bool = True) -> tuple[A
     ['float32', 'float32']
     """
     device = _common_device(arrays)
-    dtypes = [a.dtype for a in arrays if a is not None and is_array(a)]
+    # What most calls bring: nothing but arrays and matrices of one floating dtype.
+    given = [a for a in arrays if a is not None]
+    dtypes = [a.dtype for a in given if is_array(a) or is_sparse(a)]
     if (
         dtypes
-        and len(dtypes) == len(arrays)
+        and len(dtypes) == len(given)
         and dtypes[0] in (xp.float64, xp.float32)
         and dtypes.count(dtypes[0]) == len(dtypes)
     ):

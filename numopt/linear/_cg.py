@@ -235,7 +235,7 @@ class _Run:
             status = Status.MAXITER
         else:
             status = self._floor(found.x, found.relative_residual * system.b_norm)
-        return self.result(found.x, status, found.nit, None)
+        return self.result(found.x, found.relative_residual * system.b_norm, status, found.nit, None)
 
     def eisenstat(self, layout: Any, omega: float, every: int) -> OptimizeResult:
         """Conjugate gradients preconditioned by SSOR."""
@@ -243,7 +243,8 @@ class _Run:
         engine = EisenstatCG(system, layout, omega, every=1 if self.each else every, one_by_one=self.each)
         if engine.bad_row is not None:
             detail = f"The diagonal entry of row {engine.bad_row} is not a positive number"
-            return self.result(system.start(), Status.INDEFINITE, 0, omega, detail=detail)
+            start = system.start()
+            return self.result(start, system.residual_norm(start), Status.INDEFINITE, 0, omega, detail=detail)
         status: Status | None = None
         residual = engine.start()
         with self.progress:
@@ -261,18 +262,19 @@ class _Run:
                         before, residual = residual, engine.restart()
                         if residual > self.target and residual > 0.5 * before:
                             status = self._floor(engine.answer(), residual)
-        return self.result(engine.answer(), status, engine.nit, omega)
+        x = engine.answer()
+        # At the end of a restart the residual of this very iterate was computed.
+        return self.result(x, residual if engine.is_fresh else system.residual_norm(x), status, engine.nit, omega)
 
     def _floor(self, x: Array, residual: float) -> Status:
         """Say why the true residual no longer falls."""
         return Status.PRECISION if residual <= 100 * rounding_floor(self.system, x) else Status.STALLED
 
     def result(
-        self, x: Array, status: Status, nit: int, omega: float | None, *, detail: str | None = None
+        self, x: Array, residual: float, status: Status, nit: int, omega: float | None, *, detail: str | None = None
     ) -> OptimizeResult:
-        """Return the result with the residual recomputed; never a worse point than the start."""
+        """Return the result at x, whose residual norm was computed by a product; never a worse point than the start."""
         system = self.system
-        residual = system.residual_norm(x)
         if status is not Status.CONVERGED:
             start = system.start()
             at_start = system.residual_norm(start)

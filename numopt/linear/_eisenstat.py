@@ -31,6 +31,8 @@ class EisenstatCG:
         Iterations so far.
     norm : float
         ``||b - A x||_2`` as the recurrence last had it.
+    is_fresh : bool
+        Whether the iterate is still that of the last `start` or `restart`.
     """
 
     def __init__(self, system: LinearSystem, layout: Layout, omega: float, *, every: int, one_by_one: bool) -> None:
@@ -75,6 +77,7 @@ class EisenstatCG:
         self._kernel(*self._matrix, self._every, target, count, self._x, self._r, self._p, self._work, self._info)
         info = to_host(self._info)
         done = int(info[_COUNT])
+        self.is_fresh = False
         self._seconds = max((time.perf_counter() - started) / max(done, 1), 1e-7)
         self.nit += done
         self.norm = float(info[_NORM])
@@ -91,5 +94,6 @@ class EisenstatCG:
     def _begin(self, residual: Array) -> float:
         self._r = self._scale * self._arrangement.forward(residual)
         self._info[...] = 0.0
+        self.is_fresh = True
         self.norm = float("inf")
         return norm(residual)

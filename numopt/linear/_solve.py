@@ -135,7 +135,7 @@ class _Run:
             if status is None and self.stop is not None and self.stop(self._intermediate(x)):
                 status = Status.CALLBACK
             if status is not None:
-                return self._result(best, status)
+                return self._result(best, path.best, status)
             count = min(every, self._control.maxiter - nit)
             engine.sweep(count)
             nit += count
@@ -150,12 +150,16 @@ class _Run:
             norms = self._engine.sweep(count)
             seen = path.end_of(norms)
             self._note(nit, norms[:seen])
-            proven = math.inf
+            x, proven = None, math.inf
             if path.last <= target:
-                proven = self._system.residual_norm(self._engine.answer())
+                x = self._engine.answer()
+                proven = self._system.residual_norm(x)
             status = self._verdict(proven)
             if status is not None:
-                return self._result(self._engine.answer(), status)
+                if x is None:
+                    x = self._engine.answer()
+                    proven = self._system.residual_norm(x)
+                return self._result(x, proven, status)
             if seen < count:
                 self._note(nit + seen, norms[seen:])
             nit += count
@@ -197,9 +201,9 @@ class _Run:
         fields = {"x": x, "residual_norm": path.last, "relative_residual": path.last / self._system.b_norm}
         return make_result({**fields, "nit": path.nit})
 
-    def _result(self, x: Array, status: Status) -> OptimizeResult:
+    def _result(self, x: Array, residual: float, status: Status) -> OptimizeResult:
+        """Return the result at x, whose residual norm was computed by a product; never a worse point than the start."""
         system, target, nit, omega = self._system, self._control.target, self._path.nit, self._engine.omega
-        residual = system.residual_norm(x)
         if status is not Status.CONVERGED:
             start = system.start()
             at_start = system.residual_norm(start)

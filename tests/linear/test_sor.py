@@ -135,7 +135,9 @@ def test_one_block_is_a_direct_solve():
 def test_stencils_are_their_matrices(ordering, shape, sweep):
     A = Stencil(shape, (4.0, -1.0, -0.9, -1.0, -0.8) if len(shape) == 2 else (6.5, -1.0, -0.9, -1.1, -1.0, -0.8, -1.0))
     b = rhs(A.shape[0])
-    matrix, free = (sor(M, b, omega=1.2, ordering=ordering, sweep=sweep) for M in (A.tocsr(), A))
+    options = {"omega": 1.2, "ordering": ordering, "sweep": sweep}
+    assert sor(A, b, **options).nit == sor(A.tocsr(), b, **options).nit
+    matrix, free = (sor(M, b, **options, check="exact") for M in (A.tocsr(), A))
     assert free.nit == matrix.nit
     np.testing.assert_allclose(free.x, matrix.x, atol=1e-12)
 
