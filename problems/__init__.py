@@ -25,9 +25,10 @@ __all__ = [
     "TransportProblem",
     "cutest",
     "libsvm",
+    "matrices",
 ]
 
-_MODULES = frozenset({"cutest", "libsvm"})
+_MODULES = frozenset({"cutest", "libsvm", "matrices"})
 _NAMES = {
     "ConstrainedLogisticRegression": "numopt.problems._logistic",
     "Counters": "numopt.problems._base",

@@ -69,6 +69,7 @@ PUBLIC = {
     },
     "numopt.problems.cutest": {"ProblemInfo", "find", "load", "missing", "start_kkt", "suite"},
     "numopt.problems.libsvm": {"find", "load"},
+    "numopt.problems.matrices": {"find", "load"},
     "numopt.bench": {"DataProfile", "PerformanceProfile", "data_profile", "performance_profile"},
 }
 
