@@ -4,8 +4,6 @@ A sweep over rows that are sorted by colour, or by level, takes each class at on
 Levels keep the natural order (a row comes after all that it waits for), colours change it, and with it the iteration.
 """
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,14 +15,10 @@ from numopt.kernels import bind
 
 NAMES = ("natural", "red-black", "multicolor")
 
-# Of the cache of `order_rows`; a pattern of a million rows with five entries takes about 35 MB of it.
-_ENTRIES = 8
-_MOST_BYTES = 256 * 2**20
-
 
 @dataclass(frozen=True)
 class Ordering:
-    """An order of the rows of a square matrix; the arrays are shared, so they must not be written to.
+    """An order of the rows of a square matrix.
 
     Attributes
     ----------
@@ -45,58 +39,6 @@ class Ordering:
     n_classes: int
 
 
-class _Cache:
-    """The results for the patterns of late, the least recently used one dropped first."""
-
-    def __init__(self, entries: int, most_bytes: int) -> None:
-        self._entries = entries
-        self._most_bytes = most_bytes
-        self._bytes = 0
-        self._lock = threading.Lock()
-        # Key, which may belong to several patterns -> those with their results. The number tells entries apart.
-        self._kept: OrderedDict[tuple[Any, int], tuple[tuple[np.ndarray, ...], Ordering, int]] = OrderedDict()
-        self._number = 0
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._kept.clear()
-            self._bytes = 0
-
-    def get(self, key: Any, arrays: tuple[np.ndarray, ...]) -> Ordering | None:
-        """Return what is kept for equal arrays under the key."""
-        with self._lock:
-            candidates = [(place, kept) for place, kept in self._kept.items() if place[0] == key]
-        # Outside of the lock: comparing millions of indices takes milliseconds.
-        for place, (patterns, result, _) in candidates:
-            if all(np.array_equal(kept, array) for kept, array in zip(patterns, arrays, strict=True)):
-                with self._lock:
-                    if place in self._kept:
-                        self._kept.move_to_end(place)
-                return result
-        return None
-
-    def put(self, key: Any, arrays: tuple[np.ndarray, ...], result: Ordering) -> None:
-        """Keep a result; the arrays are copied, since their owner may change them."""
-        permutation = 0 if result.permutation is None else result.permutation.nbytes
-        size = sum(array.nbytes for array in arrays) + permutation + result.classes.nbytes
-        if size > self._most_bytes:
-            return
-        copies = tuple(array.copy() for array in arrays)
-        with self._lock:
-            self._number += 1
-            self._kept[key, self._number] = copies, result, size
-            self._bytes += size
-            while len(self._kept) > self._entries or self._bytes > self._most_bytes:
-                _, (_, _, dropped) = self._kept.popitem(last=False)
-                self._bytes -= dropped
-
-
-_cache = _Cache(_ENTRIES, _MOST_BYTES)
-
 _NO_CLASSES = np.empty(0, dtype=np.int64)
 
 
@@ -110,8 +52,7 @@ def order_rows(
 ) -> Ordering:
     """Order the rows of a sparse matrix for sweeps.
 
-    Rows touch where either of a_ij and a_ji is stored: the pattern need not be symmetric. The results for the last
-    few patterns are kept, so that a sequence of matrices with one pattern is coloured once.
+    Rows touch where either of a_ij and a_ji is stored: the pattern need not be symmetric.
 
     Parameters
     ----------
@@ -143,7 +84,7 @@ def order_rows(
     Notes
     -----
     Cost: a few passes over the pattern, for five million entries 0.05 s in the order of a grid and 0.15 s in a random
-    one, where two colours take a search of 1 s; 5 ms if the pattern is known.
+    one, where two colours take a search of 1 s.
     """
     n = indptr.size - 1
     if shape is not None and tuple(shape) != (n, n):
@@ -155,12 +96,7 @@ def order_rows(
         raise ValueError(f"`ordering` must be one of {names} or an integer array of colours, got {ordering!r}.")
     if ordering == "natural" and serial:
         return Ordering("natural", None, _NO_CLASSES, 0)
-    key = (ordering, n, indices.size, indices.dtype, indptr.dtype)
-    result = _cache.get(key, (indices, indptr))
-    if result is None:
-        result = _sorted_by(ordering, _NUMBERINGS[ordering](*_symmetrized(indices, indptr)))
-        _cache.put(key, (indices, indptr), result)
-    return result
+    return _sorted_by(ordering, _NUMBERINGS[ordering](*_symmetrized(indices, indptr)))
 
 
 def quotient_pattern(indices: np.ndarray, indptr: np.ndarray, blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

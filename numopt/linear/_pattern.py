@@ -18,7 +18,9 @@ from numopt.linear._ordering import order_rows, quotient_pattern
 
 __all__ = ["Arrangement", "Layout", "Pattern", "Triangles", "pattern_of"]
 
-_MAX_PATTERNS = 4
+# How many patterns are remembered, and how many entries they may have together besides the last one.
+_MAX_PATTERNS = 8
+_MAX_ENTRIES = 20_000_000
 _LINE_ORDERINGS = {"line": "natural", "zebra": "red-black"}
 
 
@@ -204,11 +206,16 @@ def pattern_of(indices: Array, indptr: Array) -> Pattern:
 
 
 def _remember(pattern: Pattern) -> None:
-    """Put a pattern first; forget the one that was asked for longest ago."""
+    """Put a pattern first; forget those that were asked for longest ago."""
     with _patterns_lock:
         if _patterns and _patterns[0] is pattern:
             return
-        _patterns[:] = [pattern, *(other for other in _patterns if other is not pattern)][:_MAX_PATTERNS]
+        kept, entries = [pattern], 0
+        for other in _patterns:
+            entries += int(other.indices.shape[0])
+            if other is not pattern and len(kept) < _MAX_PATTERNS and entries <= _MAX_ENTRIES:
+                kept.append(other)
+        _patterns[:] = kept
 
 
 def _diagonal_positions(indices: "np.ndarray[Any, Any]", indptr: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":

@@ -1,7 +1,4 @@
-"""Orders of rows: colourings are valid, levels keep the natural sweep, patterns are remembered."""
-
-import threading
-from collections.abc import Iterator
+"""Orders of rows: colourings are valid, levels keep the natural sweep."""
 
 import numpy as np
 import pytest
@@ -9,16 +6,8 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numopt.linear import _ordering
 from numopt.linear._ordering import Ordering, order_rows, quotient_pattern
 from tests.kernels.test_ordering import grid
-
-
-@pytest.fixture(autouse=True)
-def _empty_cache() -> Iterator[None]:
-    _ordering._cache.clear()
-    yield
-    _ordering._cache.clear()
 
 
 def draw(n: int, density: float, seed: int, index: str = "i4") -> sp.csr_array:
@@ -203,64 +192,6 @@ def test_a_shape_that_is_not_square_is_refused() -> None:
     A = grid(3, 2)
     with pytest.raises(ValueError, match=r"`shape` must be \(6, 6\)"):
         order_rows(A.indices, A.indptr, "multicolor", serial=True, shape=(6, 7))
-
-
-def test_a_pattern_is_ordered_once() -> None:
-    A = grid(6, 5)
-    first = order(A, "multicolor")
-    assert order(A.copy(), "multicolor") is first
-    assert order(A, "red-black") is not first
-    assert order(grid(5, 6), "multicolor") is not first
-    assert order(A, "multicolor") is first
-
-
-def test_the_cache_compares_the_arrays_themselves() -> None:
-    A = grid(6, 5)
-    first = order(A, "multicolor")
-    # The caller's arrays change in place, same sizes and types.
-    A.indices[A.indptr[3] : A.indptr[4]] = [0, 3, 4, 5]
-    assert order(A, "multicolor") is not first
-    assert order(grid(6, 5), "multicolor") is first
-
-
-def test_the_cache_forgets_the_least_recently_used() -> None:
-    first = order(grid(3, 3), "multicolor")
-    for n in range(4, 11):
-        order(grid(n, 3), "multicolor")
-    assert order(grid(3, 3), "multicolor") is first
-    order(grid(11, 3), "multicolor")
-    assert len(_ordering._cache) == 8
-    assert order(grid(3, 3), "multicolor") is first
-
-
-def test_the_cache_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_ordering, "_cache", _ordering._Cache(8, 4000))
-    results = [order(grid(n, 9), "multicolor") for n in (8, 9)]
-    assert len(_ordering._cache) == 1
-    assert order(grid(9, 9), "multicolor") is results[1]
-    order(grid(60, 60), "multicolor")
-    assert order(grid(9, 9), "multicolor") is results[1]
-
-
-def test_threads_share_the_cache() -> None:
-    grids = [grid(n, 7) for n in range(3, 15)]
-    expected = [order(A, "multicolor").permutation for A in grids]
-    failures: list[BaseException] = []
-
-    def work(seed: int) -> None:
-        try:
-            for k in np.random.default_rng(seed).integers(0, len(grids), 200):
-                np.testing.assert_array_equal(order(grids[k], "multicolor").permutation, expected[k])
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
-    assert len(_ordering._cache) <= 8
 
 
 @settings(deadline=None)
