@@ -96,13 +96,16 @@ class ChebyshevPolicy(CellPolicy):
         played = np.all(self.arms[0, :, 1] > 1e-9)
         return [int(np.argmin(self.means(point))) for point in self.space.samples()] if played else []
 
-    def regrid(self, weights: Floats) -> None:
+    def regrid(self, weights: Floats) -> Floats:
         """Interpolate the sums for new arms; their fits follow from the sums at the next cost of each."""
-        super().regrid(weights)
+        factor = super().regrid(weights)
         for name in ("gram", "moments", "theta"):
             old = getattr(self, name)
-            new = weights @ old.reshape(old.shape[0], -1)
-            setattr(self, name, np.ascontiguousarray(new.reshape(old.shape)))
+            new = (weights @ old.reshape(old.shape[0], -1)).reshape(old.shape)
+            if name != "theta":
+                new *= factor.reshape(-1, *(1,) * (new.ndim - 1))
+            setattr(self, name, np.ascontiguousarray(new))
+        return factor
 
     def arrays(self) -> dict[str, Floats]:
         """Return the state, by name."""

@@ -9,6 +9,8 @@ from numopt import kernels
 
 Floats = NDArray[np.float64]
 
+GUESS = 0.5  # plays that an interpolated arm counts for
+
 
 class Draw(NamedTuple):
     """An arm, and what its cost will be weighed with."""
@@ -41,11 +43,11 @@ class CellPolicy:
         self._scores = np.zeros(d)
         self._out = np.zeros(4)
 
-    def draw(self, where: int, limits: Floats, rng: np.random.Generator) -> Draw:
+    def draw(self, where: Any, limits: Floats, rng: np.random.Generator) -> Draw:
         """Draw an arm in a cell."""
         raise NotImplementedError
 
-    def record(self, where: int, drawn: Any, arm: int, cost: float, weight: float = 1.0) -> None:
+    def record(self, where: Any, drawn: Any, arm: int, cost: float, weight: float = 1.0) -> None:
         """Take in the cost of an arm; `drawn` has the probability and the shift of its draw."""
         costs = self.costs
         self.kernels.record_cost(
@@ -53,15 +55,15 @@ class CellPolicy:
             costs.discount,
         )  # fmt: skip
 
-    def means(self, where: int) -> Floats:
+    def means(self, where: Any) -> Floats:
         """Return the mean cost of each arm, NaN where it was never played."""
         return _ratio(self.arms[where, :, 2], self.arms[where, :, 1])
 
-    def ranking(self, where: int) -> Floats:
+    def ranking(self, where: Any) -> Floats:
         """Return what is least for the best arm, NaN where it was never played."""
         return self.means(where)
 
-    def spread(self, where: int) -> float:
+    def spread(self, where: Any) -> float:
         """Return the standard deviation of the costs of the cell around their arms' means."""
         n = self.arms[where, :, 1]
         squares = np.sum(self.arms[where, :, 3] - n * np.nan_to_num(self.means(where)) ** 2)
@@ -80,9 +82,11 @@ class CellPolicy:
         """Tell whether the arms outside `keep` are worse than the best one beyond doubt, in all cells."""
         for cell in range(self.totals.shape[0]):
             n, means = self.arms[cell, :, 1], self.means(cell)
-            if np.any(n < 2):
+            if np.any(n < 1):
                 return False
-            error = 2 * np.sqrt(np.maximum(self.arms[cell, :, 3] / n - means**2, 0) / n)
+            # The variance within all arms counts as one more observation of an arm's own variance.
+            own = np.maximum(self.arms[cell, :, 3] - n * means**2, 0) + self.spread(cell) ** 2
+            error = 2 * np.sqrt(own) / n
             best = np.nanargmin(self.ranking(cell))
             if not keep[best] or np.any((means - error)[~keep] <= means[best] + error[best]):
                 return False
@@ -92,9 +96,15 @@ class CellPolicy:
         """Return the best arm of each cell that was played."""
         return [int(np.nanargmin(self.ranking(c))) for c in range(self.totals.shape[0]) if self.totals[c, 0] > 0]
 
-    def regrid(self, weights: Floats) -> None:
-        """Interpolate the sums for new arms."""
+    def regrid(self, weights: Floats) -> Floats:
+        """Interpolate the sums for new arms; return the factor by which what is known of each counts."""
         self.arms = np.ascontiguousarray(np.einsum("ij,cjk->cik", weights, self.arms))
+        # An arm in between was never played: its sums are a guess, outweighed by its first cost. Losses stay.
+        plays = self.arms[:, :, 1].max(axis=0)
+        guess = weights.max(axis=1) < 1
+        factor = np.where(guess, np.minimum(1.0, GUESS / np.maximum(plays, GUESS)), 1.0)
+        self.arms[:, :, 1:] *= factor[:, None]
+        return factor
 
     def arrays(self) -> dict[str, Floats]:
         """Return the state, by name."""
@@ -107,4 +117,6 @@ class CellPolicy:
 
 
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 1e-9)
+    out = np.full(numerator.shape, np.nan)
+    np.divide(numerator, denominator, out=out, where=denominator > 1e-9)
+    return out

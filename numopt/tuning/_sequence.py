@@ -88,10 +88,10 @@ def solve_sequence(
     -------
     res : OptimizeResult
         ``x`` (last solution), ``nit`` (systems solved), and with one entry for each system ``costs``, ``iterations``
-        (-1 where the solver does not tell), ``values``, ``contexts``, ``successes``, ``statuses``, ``residuals``
-        (relative, NaN where the solver does not tell); ``time``, of which ``solve_time`` in the solver and
-        ``tuning_time`` in the tuner and around it (the rest made the systems); ``success`` if every system was solved,
-        ``status`` the worst one, ``message``; on request ``solutions``.
+        (-1 where the solver does not tell), ``chosen`` (the values), ``contexts``, ``successes``, ``statuses`` and
+        ``residuals`` (relative, NaN where the solver does not tell); ``time``, of which ``solve_time`` in the solver
+        and ``tuning_time`` in the tuner and around it (the rest made the systems); ``success`` if every system was
+        solved, ``status`` the worst one, ``message``; on request ``solutions``.
 
     Raises
     ------
@@ -246,7 +246,7 @@ class _Path:
             "nit": len(self.costs),
             "costs": np.array(self.costs),
             "iterations": np.array(self.iterations, dtype=np.int64),
-            "values": _column(self.values),
+            "chosen": _column(self.values),
             "contexts": _column(self.contexts),
             "successes": np.array([own is Status.CONVERGED for own in self.statuses], dtype=bool),
             "statuses": np.array([int(own) for own in self.statuses], dtype=np.int64),
