@@ -101,7 +101,9 @@ class LinearSystem:
         """Square Laplacian with a right-hand side on which SOR's cost jumps at one relaxation parameter.
 
         `b` is an eigenvector of the residual iteration matrix ``I - A (D / omega + L)^{-1}`` for the smallest of its
-        eigenvalues: with this very `omega` SOR converges faster than its asymptotic rate, beside it does not.
+        eigenvalues: with this very `omega` SOR converges faster than its asymptotic rate, beside it does not. (The
+        paper's script takes the 99th eigenvector in the order of its library, one of many to the eigenvalue
+        ``1 - omega``; the jump is the same, from other heights.)
 
         Raises
         ------
