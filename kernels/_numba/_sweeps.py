@@ -1,4 +1,4 @@
-"""What the sweeps of linear solvers share: products that round once, squares of numbers, and fixed shares of rows.
+"""What the sweeps of linear solvers share: products that round once, places in arrays, and fixed shares of rows.
 
 Sums are written out in the order they are taken, without leave to reorder, so that the serial and the parallel form of
 a kernel give the same bits.
@@ -45,6 +45,21 @@ def multiply_add(typing_context, a, b, c):
         return out._getvalue()
 
     return a(a, a, a), codegen
+
+
+@_intrinsic
+def place(typing_context, index):
+    """Return an index that is never negative as uint64.
+
+    There is no sign to extend then, and no test where it is used: a negative index would count from the end.
+    """
+    if not isinstance(index, types.Integer):
+        return None
+
+    def codegen(context, builder, signature, args):
+        return builder.zext(args[0], ir.IntType(64)) if signature.args[0].bitwidth < 64 else args[0]
+
+    return types.uint64(index), codegen
 
 
 @jit

@@ -17,6 +17,7 @@ from numopt.kernels._numba._sweeps import (
     largest_class,
     multiply_add,
     norm2,
+    place,
     share_count,
 )
 from numopt.kernels._numba._threads import Twins
@@ -35,34 +36,32 @@ def _forward(data, indices, indptr, split, inverse, b, omega, x, delta, start, s
     # Row `left` is the one before, with its new x and its change in registers; none at first.
     left = np.uint64(x.size)
     x_left = change = x.dtype.type(0)
-    last = np.uint64(indptr[start])
+    last = place(indptr[start])
     for row in range(start, stop):
-        # Unsigned: a signed index would be tested for a negative value that counts from the end.
-        i = np.uint64(row)
-        first, diagonal, last = last, np.uint64(split[i]), np.uint64(indptr[i + one])
-        old = x[i]
-        step = multiply_add(-data[diagonal], old, b[i])
+        i = place(row)
+        first, diagonal, last = last, place(split[i]), place(indptr[i + one])
+        old, step, relaxed = x[i], b[i], weight * inverse[i]
         p = diagonal + one
         while p < last:
-            step = multiply_add(-data[p], x[np.uint64(indices[p])], step)
+            step = multiply_add(-data[p], x[place(indices[p])], step)
             p += one
+        step = multiply_add(-data[diagonal], old, step)
         lag = x.dtype.type(0)
         if first < diagonal:
             p, nearest = first, diagonal - one
             while p < nearest:
-                j = np.uint64(indices[p])
+                j = place(indices[p])
                 step = multiply_add(-data[p], x[j], step)
                 lag = multiply_add(data[p], delta[j], lag)
                 p += one
-            j = np.uint64(indices[nearest])
+            j = place(indices[nearest])
             if j != left:
                 x_left, change = x[j], delta[j]
             step = multiply_add(-data[nearest], x_left, step)
             lag = multiply_add(data[nearest], change, lag)
         total += norm2(step + lag)
-        relaxed = weight * inverse[i]
-        left, x_left, change = i, multiply_add(relaxed, step, old), relaxed * step
-        x[i], delta[i] = x_left, change
+        left, change, x_left = i, relaxed * step, multiply_add(relaxed, step, old)
+        delta[i], x[i] = change, x_left
     return total
 
 
@@ -73,34 +72,33 @@ def _backward(data, indices, indptr, split, inverse, b, omega, x, delta, start, 
     weight = x.dtype.type(omega)
     left = np.uint64(x.size)
     x_left = change = x.dtype.type(0)
-    first = np.uint64(indptr[stop])
+    first = place(indptr[stop])
     for row in range(stop - 1, start - 1, -1):
-        i = np.uint64(row)
-        first, diagonal, last = np.uint64(indptr[i]), np.uint64(split[i]), first
-        old = x[i]
-        step = multiply_add(-data[diagonal], old, b[i])
+        i = place(row)
+        first, diagonal, last = place(indptr[i]), place(split[i]), first
+        old, step, relaxed = x[i], b[i], weight * inverse[i]
         p = first
         while p < diagonal:
-            step = multiply_add(-data[p], x[np.uint64(indices[p])], step)
+            step = multiply_add(-data[p], x[place(indices[p])], step)
             p += one
+        step = multiply_add(-data[diagonal], old, step)
         lag = x.dtype.type(0)
         nearest = diagonal + one
         if nearest < last:
             p = last - one
             while p > nearest:
-                j = np.uint64(indices[p])
+                j = place(indices[p])
                 step = multiply_add(-data[p], x[j], step)
                 lag = multiply_add(data[p], delta[j], lag)
                 p -= one
-            j = np.uint64(indices[nearest])
+            j = place(indices[nearest])
             if j != left:
                 x_left, change = x[j], delta[j]
             step = multiply_add(-data[nearest], x_left, step)
             lag = multiply_add(data[nearest], change, lag)
         total += norm2(step + lag)
-        relaxed = weight * inverse[i]
-        left, x_left, change = i, multiply_add(relaxed, step, old), relaxed * step
-        x[i], delta[i] = x_left, change
+        left, change, x_left = i, relaxed * step, multiply_add(relaxed, step, old)
+        delta[i], x[i] = change, x_left
     return total
 
 
@@ -234,13 +232,13 @@ def split_values(data, indices, indptr, split, scale, lindptr, uindptr, ldata, u
     """Scale a matrix from both sides and write the values of its strict triangles."""
     one = np.uint64(1)
     for row in range(scale.size):
-        i = np.uint64(row)
-        diagonal, last = np.uint64(split[i]), np.uint64(indptr[i + one])
-        q = np.uint64(lindptr[i])
-        for p in range(np.uint64(indptr[i]), diagonal):
-            ldata[q] = (scale[i] * scale[np.uint64(indices[p])]) * data[p]
+        i = place(row)
+        diagonal, last = place(split[i]), place(indptr[i + one])
+        q = place(lindptr[i])
+        for p in range(place(indptr[i]), diagonal):
+            ldata[q] = (scale[i] * scale[place(indices[p])]) * data[p]
             q += one
-        q = np.uint64(uindptr[i])
+        q = place(uindptr[i])
         for p in range(diagonal + one, last):
-            udata[q] = (scale[i] * scale[np.uint64(indices[p])]) * data[p]
+            udata[q] = (scale[i] * scale[place(indices[p])]) * data[p]
             q += one
