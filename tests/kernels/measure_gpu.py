@@ -270,6 +270,61 @@ def measure_point_transport() -> list[Row]:
     return rows
 
 
+def red_black_poisson(m: int, xp: Any = cupy) -> list[Any]:
+    """Return what `sor_sweeps` takes up to the classes: 5 points on a grid with m (even) points a side, red-black."""
+    n = m * m
+    points = xp.arange(n, dtype=np.int32)
+    i, j = points // m, points % m
+    # Two points in a row share a number within their colours.
+    colour = (i + j) % 2
+    place = colour * (n // 2) + points // 2
+    neighbours = [points - m, points - 1, points + 1, points + m]
+    inside = [i > 0, j > 0, j < m - 1, i < m - 1]
+    by_place = xp.empty(n, dtype=np.int32)
+    by_place[place] = points
+    columns, kept = xp.empty((n, 6), dtype=np.int32), xp.ones((n, 6), dtype=bool)
+    columns[:, 0], columns[:, 5] = points, points
+    kept[: n // 2, 5], kept[n // 2 :, 0] = False, False
+    for k in range(4):
+        other = (1 - colour) * (n // 2) + neighbours[k] // 2
+        columns[:, k + 1], kept[:, k + 1] = other[by_place], inside[k][by_place]
+    counts = kept.sum(axis=1).astype(np.int32)
+    indptr = xp.concatenate([xp.zeros(1, np.int32), xp.cumsum(counts, dtype=np.int32)])
+    indices, red = columns[kept], points < n // 2
+    split = xp.where(red, indptr[:-1], indptr[1:] - 1).astype(np.int32)
+    data = xp.full(indices.size, -1.0)
+    data[split] = 4.0
+    return [data, indices, indptr, split, xp.full(n, 0.25), xp.asarray([0, n // 2, n])]
+
+
+def measure_sweeps() -> list[Row]:
+    """Red-black sweeps with their residual norms: ms, and GB/s next to a copy; 12 bytes per entry and the vectors."""
+    rows = []
+    large = cupy.zeros(1 << 27)
+    copy = 2 * large.nbytes / median_ms(lambda: cupy.copyto(cupy.empty_like(large), large)) / 1e6
+    del large
+    for m in (100, 1000, 2000, 4000):
+        arguments = red_black_poisson(m)
+        n, entries = m * m, arguments[0].size
+        b, x, delta, norms = cupy.random.standard_normal(n), cupy.zeros(n), cupy.empty(n), cupy.empty(20)
+        sweeps = (*arguments, b, 1.5, 1, x, delta, norms)
+        ms = median_ms(lambda sweeps=sweeps: GPU.sor_sweeps(*sweeps)) / norms.size
+        # x and delta are written and read, right-hand side and inverse diagonal read, and two offsets per row.
+        traffic = 12 * entries + n * (6 * 8 + 2 * 4)
+        A = cupyx.scipy.sparse.csr_matrix(tuple(arguments[:3]), shape=(n, n))
+        rows.append(
+            {
+                "kernel": "sor_sweeps",
+                "size": n,
+                "ms": ms,
+                "GB/s": traffic / ms / 1e6,
+                "copy_GB/s": copy,
+                "cusparse_product_ms": median_ms(lambda A=A, x=x: A @ x),
+            }
+        )
+    return rows
+
+
 def main() -> None:
     """Measure, print and record."""
     parser = argparse.ArgumentParser(description="Time the CUDA kernels.")
@@ -279,7 +334,13 @@ def main() -> None:
     options = parser.parse_args()
     measurements: dict[str, Callable[[], list[Row]]] = {
         function.__name__: function
-        for function in (measure_kaczmarz, measure_logistic, measure_dense_transport, measure_point_transport)
+        for function in (
+            measure_kaczmarz,
+            measure_logistic,
+            measure_dense_transport,
+            measure_point_transport,
+            measure_sweeps,
+        )
     }
     if options.libsvm is not None:
         measurements["measure_gram"] = lambda: measure_gram(options.libsvm)
