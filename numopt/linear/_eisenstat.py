@@ -1,5 +1,6 @@
 """Eisenstat's form of SSOR-preconditioned conjugate gradients: the matrix made ready, and slices of iterations."""
 
+import math
 import time
 
 from numopt import kernels
@@ -10,7 +11,7 @@ from numopt._typing import Array
 from numopt.linear._pattern import Layout
 from numopt.linear._relaxation import split_values
 from numopt.linear._scaling import positive_roots
-from numopt.linear._system import LinearSystem, check_rows
+from numopt.linear._system import LinearSystem, rows_of
 
 __all__ = ["EisenstatCG"]
 
@@ -37,7 +38,7 @@ class EisenstatCG:
 
     def __init__(self, system: LinearSystem, layout: Layout, omega: float, *, every: int, one_by_one: bool) -> None:
         xp = system.xp
-        data, arrangement = check_rows(system).arrange(layout)
+        data, arrangement = rows_of(system).arrange(layout)
         self.bad_row, root = positive_roots(data, arrangement)
         if root is None:
             return
@@ -51,20 +52,19 @@ class EisenstatCG:
         )  # fmt: skip
         self._kernel = kernels.bind(xp).eisenstat_pcg
         self._every, self._one_by_one = every, one_by_one
-        self._x = root * arrangement.forward(system.start())
+        self._x = xp.zeros_like(system.b) if system.x0 is None else root * arrangement.forward(system.x0)
         self._p, self._work = (
             xp.zeros_like(self._x),
             xp.empty((2, system.n), dtype=self._x.dtype, device=device_of(root)),
         )
-        self._r = self._x
         self._info = xp.zeros(8, dtype=xp.float64, device=device_of(root))
         self._seconds = 4e-9 * (data.shape[0] + 4 * system.n)  # an iteration, until it was measured
-        self.nit, self.norm = 0, float("inf")
+        self.nit, self.norm = 0, math.inf
 
     def start(self) -> float:
         """Begin at the start of the system; return its residual norm."""
-        residual = self._system.b if self._system.x0 is None else self._system.residual(self._system.start())
-        return self._begin(residual)
+        system = self._system
+        return self._begin(system.b if system.x0 is None else system.residual(system.x0))
 
     def restart(self) -> float:
         """Begin anew from the iterate, with its residual computed; return the norm of that."""
@@ -72,6 +72,10 @@ class EisenstatCG:
 
     def advance(self, target: float, most: int) -> Status | None:
         """Iterate for a slice of time, until `target` or a breakdown, whose status is returned."""
+        if self.is_fresh:
+            # Only now: most restarts find that the iterate is the answer.
+            self._r = self._scale * self._arrangement.forward(self._residual)
+            self._info[...] = 0.0
         count = 1 if self._one_by_one else max(1, min(most, int(SLICE_SECONDS / self._seconds)))
         started = time.perf_counter()
         self._kernel(*self._matrix, self._every, target, count, self._x, self._r, self._p, self._work, self._info)
@@ -92,8 +96,5 @@ class EisenstatCG:
         return self._arrangement.backward(self._scale * self._x)
 
     def _begin(self, residual: Array) -> float:
-        self._r = self._scale * self._arrangement.forward(residual)
-        self._info[...] = 0.0
-        self.is_fresh = True
-        self.norm = float("inf")
+        self._residual, self.is_fresh, self.norm = residual, True, math.inf
         return norm(residual)

@@ -13,7 +13,16 @@ from numopt._typing import Array, Namespace
 from numopt.linear._pattern import Arrangement, Layout, Pattern, pattern_of
 from numopt.linear._stencil import Stencil
 
-__all__ = ["LinearSystem", "Rows", "check_limits", "check_rows", "check_system", "default_rtol", "real_dtype"]
+__all__ = [
+    "LinearSystem",
+    "Rows",
+    "check_limits",
+    "check_rows",
+    "check_system",
+    "default_rtol",
+    "real_dtype",
+    "rows_of",
+]
 
 
 @dataclass(frozen=True)
@@ -100,16 +109,15 @@ def check_system(A: Any, b: Any, x0: Any, *, check_finite: bool = True, operator
     return LinearSystem(A, b, x0, xp, norm(b))
 
 
-def check_rows(system: LinearSystem) -> Rows:
-    """Return the rows of the matrix of a system.
-
-    Raises
-    ------
-    ValueError
-        If a diagonal entry is missing or zero; the message names the first such row.
-    """
+def rows_of(system: LinearSystem) -> Rows:
+    """Return the rows of the matrix of a system; a ValueError names the first without a diagonal entry."""
     A = system.A.tocsr() if isinstance(system.A, Stencil) else system.A.A
-    rows = csr_rows(A, system.b) if is_sparse(A) else dense_rows(A)
+    return csr_rows(A, system.b) if is_sparse(A) else dense_rows(A)
+
+
+def check_rows(system: LinearSystem) -> Rows:
+    """Return the rows of the matrix of a system; a ValueError names the first whose diagonal entry is zero."""
+    rows = rows_of(system)
     check_diagonal(rows)
     return rows
 
