@@ -13,8 +13,9 @@ import scipy.sparse as sp
 from scipy.optimize import NonlinearConstraint
 from scipy.sparse.linalg import aslinearoperator
 
-from numopt import ot, sketched_newton
+from numopt import linear, ot, sketched_newton
 from numopt.sketching import kaczmarz, sketch_and_project
+from numopt.tuning import BanditTuner, solve_sequence
 
 COLUMNS = ("NumPy", "CuPy", "sparse", "operator", "float32", "complex", "batch")
 Solve = Callable[[], Any]
@@ -64,9 +65,35 @@ def _transport(solver: str, xp: Any = np, dtype: Any = np.float64) -> Any:
     return ot.solve(weights[0, ...], weights[0, ...], C[0, ...], 0.5)
 
 
+def _definite(convert: Callable[[Any], Any], xp: Any = np, dtype: Any = np.float64, n_systems: int = 0) -> Any:
+    """A Hermitian matrix with dominant diagonal, and one right-hand side or several."""
+    rng = np.random.default_rng(0)
+    A = np.tri(6, k=-1) * (0.3j if np.dtype(dtype).kind == "c" else 0.3)
+    A, b = A + A.conj().T + 2.0 * np.eye(6), rng.standard_normal((n_systems, 6) if n_systems else 6)
+    return convert(xp.asarray(A, dtype=dtype)), xp.asarray(b, dtype=dtype)
+
+
+def _sequence(convert: Callable[[Any], Any], xp: Any = np, dtype: Any = np.float64) -> Any:
+    """Four systems and two values."""
+    systems = [_definite(convert, xp, dtype)] * 4
+    rtol = 1e-4 if np.dtype(dtype).itemsize == 4 else 1e-8
+    return solve_sequence(systems, BanditTuner([1.0, 1.2], rng=0), "sor", rtol=rtol)
+
+
+def _relaxation(solver: Callable[..., Any]) -> dict[str, Solve]:
+    """What the solvers of `numopt.linear` have in common."""
+    return {
+        "NumPy": lambda: solver(*_definite(_same)),
+        "CuPy": lambda: solver(*_definite(_same, _cupy())),
+        "sparse": lambda: solver(*_definite(sp.csr_array)),
+        "float32": lambda: solver(*_definite(_same, dtype=np.float32)),
+        "complex": lambda: solver(*_definite(_same, dtype=np.complex128)),
+    }
+
+
 def capabilities() -> dict[str, dict[str, Solve]]:
     """Solver -> column -> a solve that must succeed; a column left out is not supported."""
-    linear = {
+    projections = {
         solver.__name__: {
             "NumPy": lambda solver=solver: _system(solver, _same),
             "CuPy": lambda solver=solver: _system(solver, _same, _cupy()),
@@ -92,8 +119,18 @@ def capabilities() -> dict[str, dict[str, Solve]]:
             "operator": lambda: _circle(aslinearoperator),
             "float32": lambda: _circle(_same, dtype=np.float32),
         },
-        **linear,
+        **projections,
         **transport,
+        "linear.sor": _relaxation(linear.sor) | {"batch": lambda: linear.sor(*_definite(_same, n_systems=3))},
+        "linear.ssor": _relaxation(linear.ssor),
+        "linear.cg": _relaxation(linear.cg) | {"operator": lambda: linear.cg(*_definite(aslinearoperator))},
+        "tuning.solve_sequence": {
+            "NumPy": lambda: _sequence(_same),
+            "CuPy": lambda: _sequence(_same, _cupy()),
+            "sparse": lambda: _sequence(sp.csr_array),
+            "float32": lambda: _sequence(_same, dtype=np.float32),
+            "complex": lambda: _sequence(_same, dtype=np.complex128),
+        },
     }
 
 

@@ -1,6 +1,7 @@
 """What the README and the documentation tell a newcomer to type."""
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,17 @@ def test_python_examples_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
     assert "Converged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["linear_systems", "tuning"])
+def test_python_examples_of_a_guide_run_one_after_the_other(name: str) -> None:
+    text = (ROOT / "docs" / "guide" / f"{name}.rst").read_text(encoding="utf-8")
+    blocks = re.findall(r"^\.\. code-block:: python\n\n((?:(?:   .*)?\n)+)", text, re.MULTILINE)
+    assert blocks
+    names: dict[str, object] = {}
+    for block in blocks:
+        if "import cupy" not in block:
+            exec(compile(textwrap.dedent(block), f"{name}.rst", "exec"), names)
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
