@@ -32,6 +32,7 @@ class ChebyshevPolicy(CellPolicy):
         self._work = np.zeros((m + 3, m))
         self._given = features.powers.shape[0] == 0
         self._no_point = np.zeros(1)
+        self._all_played = False
         self._record = self.kernels.chebyshev_record
 
     def _map(self, where: Floats) -> Floats:
@@ -54,8 +55,10 @@ class ChebyshevPolicy(CellPolicy):
     def record(self, where: Any, drawn: Any, arm: int, cost: float, weight: float = 1.0) -> None:
         """Take in the cost of an arm at the point of its draw."""
         costs = self.costs
-        if weight > 0 and np.all(self.arms[0, :, 1] > 0):
-            # Before every arm has been played the best prediction is that of an unknown arm.
+        if not self._all_played:
+            # Until then the best prediction may be that of an unknown arm.
+            self._all_played = bool(np.all(self.arms[0, :, 1] > 0))
+        if weight > 0 and self._all_played:
             least = max(drawn.best + costs.floor, self.totals[0, 2])
             self.gaps[0] += cost - least
         self._record(
@@ -111,3 +114,8 @@ class ChebyshevPolicy(CellPolicy):
         """Return the state, by name."""
         own = {name: getattr(self, name) for name in ("squares", "gram", "moments", "theta", "gaps")}
         return super().arrays() | own
+
+    def reset(self) -> None:
+        """Forget all costs."""
+        super().reset()
+        self._all_played = False

@@ -49,11 +49,11 @@ def read(result: Any, seconds: float) -> Outcome:
             "`solver` must return a result with `x`, a pair (x, info) or the solution, "
             f"got {result if isinstance(result, str | int | float) else type(result).__name__}."
         )
-    if status is Status.CONVERGED and not _is_finite(x):
+    relative = math.nan if residual is None else float(residual)
+    # A finite residual shows that x is finite; else a look at x is needed.
+    if status is Status.CONVERGED and not math.isfinite(relative) and not _is_finite(x):
         status = Status.NONFINITE
-    return Outcome(
-        result, x, status, -1 if nit is None else int(nit), math.nan if residual is None else float(residual), seconds
-    )
+    return Outcome(result, x, status, -1 if nit is None else int(nit), relative, seconds)
 
 
 def status_of(result: Any) -> Status:

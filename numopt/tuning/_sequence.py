@@ -173,8 +173,9 @@ class _Path:
         """Solve one system as the tuner says."""
 
         def cost_of(outcome: Outcome) -> float:
-            work = self.solver.work(item.A, outcome.nit)
-            return measure(self.tuner.cost, outcome.result, outcome.seconds, work)
+            kind = self.tuner.cost
+            work = self.solver.work(item.A, outcome.nit) if kind == "flops" else None
+            return measure(kind, outcome.result, outcome.seconds, work)
 
         def run(value: Any, start: Any, budget: float) -> Any:
             x0 = item.x0 if start is None else start
