@@ -19,6 +19,9 @@ constexpr int max_warps = 32;  // of a block of 1024 threads
 
 __device__ inline void block_sync() { __syncthreads(); }
 
+// The lanes of a warp wait for one another, and what they wrote before is seen after; all 32 take part.
+__device__ inline void warp_sync() { __syncwarp(); }
+
 // The value of the lane whose number differs in the bits of `mask`; all 32 lanes take part.
 template <typename T>
 __device__ inline T shuffle_xor(T value, int mask) {

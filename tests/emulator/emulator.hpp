@@ -179,6 +179,10 @@ namespace numopt {
 
 inline void block_sync() { numopt_emulator::wait(numopt_emulator::block->all); }
 
+inline void warp_sync() {
+    numopt_emulator::wait(*numopt_emulator::block->warps[threadIdx.x / numopt_emulator::lanes]);
+}
+
 template <typename T>
 inline T shuffle_xor(T value, int mask) {
     static_assert(sizeof(T) <= sizeof(std::uint64_t));

@@ -108,9 +108,24 @@ INSTANCES: dict[str, list[str]] = {
         *(_build.expression("point_fill", (*shape[:3], 1)) for shape in _POINTS),
         *(_build.expression("point_apply", (*shape, columns)) for shape in _POINTS[:2] for columns in (1, 2, 4, 8)),
     ],
+    "block_sor.cu": [
+        _build.expression(kernel, (*types, lanes))
+        for kernel in ("block_sor_sweeps", "line_sor_sweeps")
+        for lanes in (4, 32)
+        for types in _SYSTEMS
+    ],
     "sor.cu": [
         *(_build.expression("sor_sweeps", (*types, lanes)) for lanes in (1, 8) for types in _SYSTEMS),
         *(_build.expression("split_values", types) for types in _SYSTEMS),
+    ],
+    "ssor.cu": [
+        _build.expression(kernel, (*types, lanes))
+        for kernel in ("ssor_sweeps", "ssor_solve")
+        for lanes in (1, 8)
+        for types in _SYSTEMS
+    ],
+    "eisenstat.cu": [
+        _build.expression("eisenstat_pcg", (*types, lanes)) for lanes in (1, 8) for types in _SYSTEMS
     ],
 }
 

@@ -47,7 +47,12 @@ REGISTERS = {
     "component_start": Registers(budget=40, measured=28),
     "component_join": Registers(budget=32, measured=26),
     "component_labels": Registers(budget=32, measured=20),
+    "block_sor_sweeps": Registers(budget=152, measured=140),
+    "line_sor_sweeps": Registers(budget=176, measured=164),
     "sor_batch": Registers(budget=80, measured=72),
+    "ssor_sweeps": Registers(budget=120, measured=108),
+    "ssor_solve": Registers(budget=88, measured=76),
+    "eisenstat_pcg": Registers(budget=128, measured=114),
     # The most is taken in 16 dimensions, where a point alone is 32 registers.
     "point_sums": Registers(budget=176, measured=160),
     "point_lse": Registers(budget=176, measured=160),
