@@ -32,7 +32,7 @@ class ChebyshevRelaxation(Relaxation):
         self._begin()
 
     @property
-    def x(self) -> Array:  # type: ignore[override]
+    def x(self) -> Array:
         """The iterate, in the order of the sweeps."""
         return self._engine.x
 

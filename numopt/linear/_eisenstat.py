@@ -59,7 +59,7 @@ class EisenstatCG:
         )
         self._info = xp.zeros(8, dtype=xp.float64, device=device_of(root))
         self._seconds = 4e-9 * (data.shape[0] + 4 * system.n)  # an iteration, until it was measured
-        self.nit, self.norm = 0, math.inf
+        self.nit, self.norm, self.is_fresh = 0, math.inf, False
 
     def start(self) -> float:
         """Begin at the start of the system; return its residual norm."""

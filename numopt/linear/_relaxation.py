@@ -102,8 +102,9 @@ class BlockRelaxation(Relaxation):
         self._classes = arrangement.classes
 
     def _advance(self, norms: Array) -> None:
-        rest = (self._classes, self._b, self.omega, self._order, self.x, self._delta, norms)
-        self._k.block_sor_sweeps(*self._rows, *rest)
+        self._k.block_sor_sweeps(
+            *self._rows, self._classes, self._b, self.omega, self._order, self.x, self._delta, norms
+        )
 
 
 class LineRelaxation(Relaxation):
@@ -117,8 +118,9 @@ class LineRelaxation(Relaxation):
         self._classes = arrangement.classes
 
     def _advance(self, norms: Array) -> None:
-        rest = (self._classes, self._b, self.omega, self._order, self.x, self._delta, norms)
-        self._k.line_sor_sweeps(*self._rows, *rest)
+        self._k.line_sor_sweeps(
+            *self._rows, self._classes, self._b, self.omega, self._order, self.x, self._delta, norms
+        )
 
 
 class StencilRelaxation(Relaxation):

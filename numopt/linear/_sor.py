@@ -185,15 +185,39 @@ def ssor(
 
     Parameters
     ----------
-    A, b, x0
+    A : array of shape (n, n), sparse matrix or Stencil
         As for `sor`, one system.
+    b : array of shape (n,)
+        Right-hand side.
+    x0 : array of shape (n,), optional
+        Starting point; None means zeros.
     omega : float, default 1
         Relaxation factor in (0, 2).
-    rtol, atol, maxiter, ordering, block_size, check, check_finite, force, time_limit, callback, history, verbose
-        As for `sor`; an iteration is a symmetric sweep.
+    rtol, atol : float
+        Converged when ``||b - A x||_2 <= max(rtol * ||b||_2, atol)``; default of `rtol` as for `sor`.
+    maxiter : int, default 10000
+        Largest number of symmetric sweeps.
+    ordering : {'natural', 'red-black', 'multicolor', 'block', 'line', 'zebra'} or int array of shape (n,)
+        Order of the unknowns, as for `sor`.
+    block_size : int, default 1
+        Unknowns in a block or line.
     chebyshev : bool, default False
         Accelerate by Chebyshev polynomials: for symmetric positive definite `A` and point orderings. The spectral
         radius that this needs is estimated from the residuals as they come.
+    check : {'lagged', 'exact'} or int, default 'lagged'
+        Where residuals come from, as for `sor`.
+    check_finite : bool, default True
+        Look for NaN and infinite values in the data.
+    force : bool, default False
+        Allow any positive `omega`.
+    time_limit : float, optional
+        Seconds.
+    callback : callable, optional
+        Called after each check by SciPy's rule; StopIteration stops the solve.
+    history : bool, default False
+        Record nit, residual, relative_residual and seconds.
+    verbose : {0, 1, 2}
+        Silent, a progress bar, or a line an iteration through the ``numopt`` logger.
     return_info : bool, default False
         Return SciPy's pair ``(x, info)`` instead.
 
@@ -241,7 +265,7 @@ def ssor(
         accelerated = ChebyshevRelaxation(engine) if chebyshev else None
         result = relax(system, accelerated or engine, name="ssor", control=control)
         if accelerated is not None:
-            result.spectral_radius = accelerated.radius
+            result["spectral_radius"] = accelerated.radius
     return (result.x, int(result.status)) if return_info else result
 
 
