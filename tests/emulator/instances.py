@@ -114,6 +114,9 @@ INSTANCES: dict[str, list[str]] = {
         for lanes in (4, 32)
         for types in _SYSTEMS
     ],
+    "stencil.cu": [
+        _build.expression(kernel, types) for kernel in ("stencil_sweeps", "stencil_product") for types in _SYSTEMS
+    ],
     "sor.cu": [
         *(_build.expression("sor_sweeps", (*types, lanes)) for lanes in (1, 8) for types in _SYSTEMS),
         *(_build.expression("split_values", types) for types in _SYSTEMS),
