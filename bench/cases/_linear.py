@@ -60,7 +60,7 @@ TOO_SLOW = ("numopt-sor", "numopt-cg")
 REPEATS = {"sweep": 5, "solve": 3, "sequence": 1, "spilu": 1, "batch": 3}
 
 SPILU_ARMS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, "raises")
-SPILU_FILL = 8.0
+SPILU_FILL = 11.0
 
 SWEEP_OMEGA = 1.5
 BATCH_OMEGA = 1.6

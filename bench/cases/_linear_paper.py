@@ -19,6 +19,7 @@ CG = tuple(f"cg-{domain}-{size}-{shift}" for domain in ("square", "L") for size 
 PROBLEMS = (*SHIFTS, *RELAXATION, *CG, *HEAT)
 
 HEAT_SOLVERS = (
+    "scipy-cg",
     "numopt-cg",
     *(f"numopt-ssor-cg-{omega}" for omega in ("1", "1.3", "1.5", "1.75", "1.95")),
     *LEARNED,

@@ -4,9 +4,11 @@ import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from numopt.bench import peers
 from numopt.bench._run import Run
+from numopt.bench.cases import _linear
 from numopt.bench.cases._base import MEMORY_LIMIT, Case, Options, chosen
 from numopt.problems import Problem, TransportProblem
 
@@ -27,17 +29,21 @@ FROM_FILES = ("splice",)
 MNIST, COLOURS = "mnist-l2/1e-3", "colours-800/1e-3"
 """Transport between two images: of digits where `NUMOPT_DATA` has them, else between the colours of two photographs."""
 
+MATRIX, POISSON = "bcsstk16", "poisson2d-10000"
+"""A linear system: of structural engineering where `NUMOPT_DATA` has its matrix, else Poisson's equation."""
+
 SOLVERS = {
     "equality": ("numopt", "slsqp", "trust-constr", "ipopt"),
     "transport": ("numopt", "pot-sinkhorn", "pot-emd"),
+    "linear": ("numopt-ssor-cg", "scipy-cg", "scipy-splu", "pyamg-sa-cg"),
 }
 
 
 class Quick(Case):
-    """CUTEst problems, constrained logistic regressions and a transport plan, each solver once."""
+    """CUTEst problems, constrained logistic regressions, a transport plan and a linear system, each solver once."""
 
     name = "quick"
-    summary = "CUTEst problems, constrained logistic regression, optimal transport, next to the peers (under 3 minutes)"
+    summary = "CUTEst, constrained logistic regression, transport, a linear system, next to peers (under 3 minutes)"
 
     def plan(self, options: Options) -> list[Run]:
         peers.check(options.solvers or (), *SOLVERS)
@@ -63,9 +69,11 @@ class Quick(Case):
             for solver in _solvers(options.solvers, families[problem])
         ]
 
-    def setup(self, run: Run) -> Problem | TransportProblem:
+    def setup(self, run: Run) -> Any:
         from numopt.problems import ConstrainedLogisticRegression, cutest
 
+        if run.family == "linear":
+            return _linear.build(run.problem)
         if run.family == "transport":
             reg = float(run.problem.rpartition("/")[2])
             return TransportProblem.mnist(reg=reg) if run.problem == MNIST else TransportProblem.colours(800, reg=reg)
@@ -86,7 +94,8 @@ def _problems() -> dict[str, str]:
         *(name for name in FROM_FILES if _is_there(f"libsvm/{name}.gz")),
     )
     transport = MNIST if _is_there("transport/mnist-t10k-images-idx3-ubyte.gz") else COLOURS
-    return {**dict.fromkeys(equality, "equality"), transport: "transport"}
+    linear = MATRIX if _is_there(f"matrices/{MATRIX}.mtx.gz") else POISSON
+    return {**dict.fromkeys(equality, "equality"), transport: "transport", linear: "linear"}
 
 
 def _solvers(requested: Sequence[str] | None, family: str) -> list[str]:

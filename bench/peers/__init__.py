@@ -116,7 +116,7 @@ def names(family: str = "equality") -> list[str]:
 def group(word: str, family: str = "equality") -> tuple[str, ...] | None:
     """Members of the groups ``peers``, ``all`` (those and numopt's default method) and ``casadi``, None if no group."""
     peers = ALL_PEERS if family == "equality" else tuple(s for s in names(family) if not s.startswith("numopt"))
-    groups = {"peers": peers, "all": ("numopt", *peers)}
+    groups = {"peers": peers, "all": (*names(family)[:1], *peers)}
     if family == "equality":
         groups["casadi"] = CASADI
     return groups.get(word)

@@ -299,7 +299,7 @@ def learned_outcome(result: Any, **extra: Any) -> linear.Solutions:
     return linear.Solutions(
         solutions=result.solutions,
         nits=[int(nit) for nit in result.iterations],
-        chosen=list(result["values"]),
+        chosen=list(result["chosen"]),
         success=bool(result.success),
         outcome=result.status.name,
         message=str(result.message),

@@ -14,8 +14,8 @@ RAISES = "raises"
 """The arm that always fails: what a tuner must learn to leave alone."""
 
 # In the natural order and with SuperLU's dynamic rule a small tolerance fills the factors up to `fill_factor`, after
-# which the rule drops what matters: the arms' costs then differ by more than a factor of 3.
-ILU: dict[str, Any] = {"permc_spec": "NATURAL", "drop_rule": "basic,dynamic"}
+# which the rule drops what matters: the arms' costs then differ by a factor of about 3.
+ILU: dict[str, Any] = {"permc_spec": "NATURAL", "drop_rule": "basic,area,dynamic"}
 
 EVERY = 10
 """Every so many systems are replayed with each arm."""
@@ -80,7 +80,7 @@ class TunedSpilu(_Spilu):
         )
 
     def get_result(self) -> linear.Solutions:
-        drawn = [str(value) for value in self._result["values"]]
+        drawn = [str(value) for value in self._result["chosen"]]
         found = learned_outcome(self._result, plays={str(arm): drawn.count(str(arm)) for arm in self._arms})
         found.chosen = None
         return found

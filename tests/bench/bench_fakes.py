@@ -11,6 +11,7 @@ from numopt.bench._run import Run
 from numopt.bench.cases import Case, Options
 from numopt.bench.families.equality import Tiny
 from numopt.bench.peers import Coupling, Point, PointSolver, Settings, TransportSolver
+from numopt.bench.peers import _linear as linear
 from numopt.problems import Problem, TransportProblem
 
 
@@ -171,3 +172,20 @@ class PlainSinkhorn(TransportSolver):
         reg = self._problem.reg
         f, g = reg * np.log(self._u), reg * np.log(self._v)
         return Coupling(plan=self._plan, f=f, g=g, success=True, outcome="ok", message="done", nit=self._nit)
+
+
+class DenseLinear(linear.Marching):
+    """Each system by elimination."""
+
+    name = "dense-linear"
+
+    def step(self, A: Any, b: Any, x0: Any, context: float | None, omega: float | None) -> tuple[Any, int]:
+        return np.linalg.solve(A.toarray(), b), 1
+
+    @classmethod
+    def solved(cls, task: linear.Task) -> linear.Solutions:
+        """The answer to a task."""
+        solver = cls()
+        solver.set_problem(task, Settings())
+        solver.run()
+        return solver.get_result()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from numopt.bench._plots import Figure, drawing, performance_figure, style_of
 from numopt.bench._records import Record
-from numopt.bench.families.linear._tables import LEVEL, is_done, is_learning, is_paper, kind
+from numopt.bench.families.linear._tables import LEVEL, PLAIN, is_done, is_learning, is_paper, kind
 from numopt.bench.families.linear._theory import NEAR_BETA, NEAR_TAU
 
 Floats = NDArray[np.float64]
@@ -81,7 +81,7 @@ def chosen(records: Sequence[Record]) -> Figure | None:
 
 
 def wallclock(records: Sequence[Record]) -> Figure | None:
-    """Time of the heat equation relative to CG, against the size."""
+    """Time of the heat equation relative to the faster plain CG's, against the size."""
     times: dict[str, dict[float, list[float]]] = {}
     plain: dict[float, float] = {}
     chosen_runs = [r for r in records if is_paper(r) and kind(r) == "sequence" and not is_learning(r) and is_done(r)]
@@ -91,8 +91,8 @@ def wallclock(records: Sequence[Record]) -> Figure | None:
     for record in chosen_runs:
         if record["steps"] != largest[record["n"]]:
             continue
-        if record["solver"] == "numopt-cg":
-            plain[record["n"]] = record["seconds"]
+        if record["solver"] in PLAIN:
+            plain[record["n"]] = min(record["seconds"], plain.get(record["n"], np.inf))
         times.setdefault(record["solver"], {}).setdefault(record["n"], []).append(record["seconds"])
     if len(plain) < 2:
         return None
@@ -110,8 +110,12 @@ def wallclock(records: Sequence[Record]) -> Figure | None:
     ends = [
         f"{s} {float(np.median(f[max(plain)])) / plain[max(plain)]:.2f}" for s, f in times.items() if max(plain) in f
     ]
-    alt = f"Time of the heat equation over that of plain CG; at {max(plain):.0f} unknowns: {', '.join(ends)}."
-    return Figure("wallclock", "Heat equation: time relative to CG", "Below 1 is faster than plain CG.", image, alt)
+    alt = (
+        f"Time of the heat equation over that of the faster plain CG; at {max(plain):.0f} unknowns: {', '.join(ends)}."
+    )
+    return Figure(
+        "wallclock", "Heat equation: time relative to CG", "Below 1 is faster than both plain CGs.", image, alt
+    )
 
 
 def offsets(records: Sequence[Record]) -> Figure | None:
