@@ -333,7 +333,7 @@ KERNELS: dict[str, Kernel] = {
         _CELL | _UNIT | {"reduced": "int"} | _DRAW | _OUT,
         "Tsallis-INF: p_i = 4 / (eta (k_i / sigma - x))^2 with sum 1, k_i = arms[cell, i, 0], eta = 2 / sqrt(t), t the "
         "larger of horizon and 1 + the plays; sigma is `scale` or, if that is 0, the mean cost above the floor. With "
-        "`reduced` adds the baseline sigma / 2 to each k_i with p_i >= eta^2.",
+        "`reduced` adds the baseline sigma to each k_i with p_i >= eta^2.",
         host=True,
     ),
     "exponential_draw": Kernel(

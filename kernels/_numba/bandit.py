@@ -14,6 +14,16 @@ RIDGE = 1e-10
 
 
 @jit
+def _least(losses, limits):
+    """Return the smallest loss of the arms without a limit; -inf if there are none: then no limit holds."""
+    least = np.inf
+    for i in range(limits.size):
+        if limits[i] >= 1.0:
+            least = min(least, losses[i, 0])
+    return least if least < np.inf else -np.inf
+
+
+@jit
 def _cap(p, limits):
     """Lower the probabilities to their limits; the other arms share what that frees, as far as there are others."""
     kept = 0.0
@@ -81,21 +91,23 @@ def tsallis_draw(arms, totals, cell, floor, scale, horizon, reduced, limits, u, 
         sigma = totals[cell, 1] / totals[cell, 0] - floor
     eta = 2.0 / math.sqrt(max(rounds, horizon))
     if sigma > 0.0:
-        least = arms[cell, 0, 0]
-        for i in range(1, d):
-            least = min(least, arms[cell, i, 0])
+        # Arms that have a limit take no part: their losses, which no longer grow, would hide the gaps of the others.
+        least = _least(arms[cell], limits)
+        bounded = least > -np.inf
+        if not bounded:
+            least = arms[cell, :, 0].min()
         for i in range(d):
             p[i] = (arms[cell, i, 0] - least) / sigma
         # Newton from the right of the root, where the sum is at least 1: convex and increasing, so monotone.
         x = -2.0 / eta
-        total = 1.0
         for _ in range(60):
             total = 0.0
             slope = 0.0
             for i in range(d):
-                root = 2.0 / (eta * (p[i] - x))
-                total += root * root
-                slope += root * root * root
+                if limits[i] >= 1.0 or not bounded:
+                    root = 2.0 / (eta * (p[i] - x))
+                    total += root * root
+                    slope += root * root * root
             step = (total - 1.0) / (eta * slope)
             x -= step
             if step <= 1e-14 * -x:
@@ -103,8 +115,9 @@ def tsallis_draw(arms, totals, cell, floor, scale, horizon, reduced, limits, u, 
         total = 0.0
         for i in range(d):
             root = 2.0 / (eta * (p[i] - x))
-            p[i] = root * root
-            total += p[i]
+            p[i] = root * root if p[i] > x else 1.0
+            if limits[i] >= 1.0 or not bounded:
+                total += p[i]
         for i in range(d):
             p[i] /= total
     else:
@@ -113,12 +126,12 @@ def tsallis_draw(arms, totals, cell, floor, scale, horizon, reduced, limits, u, 
     _draw(p, limits, u, out)
     out[2] = 0.0
     if reduced and sigma > 0.0:
-        # Zimmert and Seldin's baseline: half the scale, for arms that are likely enough.
+        # Zimmert and Seldin's baseline in the unit of the costs, their mean, for arms that are likely enough.
         for i in range(d):
             if p[i] >= eta * eta:
-                arms[cell, i, 0] += 0.5 * sigma
+                arms[cell, i, 0] += sigma
                 if i == out[0]:
-                    out[2] = 0.5 * sigma
+                    out[2] = sigma
 
 
 @jit
@@ -130,13 +143,15 @@ def exponential_draw(arms, totals, cell, floor, scale, horizon, rate, limits, u,
     if scale <= 0.0 and totals[cell, 0] > 0.0:
         sigma = totals[cell, 1] / totals[cell, 0] - floor
     eta = rate / math.sqrt(max(rounds, horizon))
-    least = arms[cell, 0, 0]
-    for i in range(1, d):
-        least = min(least, arms[cell, i, 0])
+    least = _least(arms[cell], limits)
+    bounded = least > -np.inf
+    if not bounded:
+        least = arms[cell, :, 0].min()
     total = 0.0
     for i in range(d):
-        p[i] = math.exp(-eta * (arms[cell, i, 0] - least) / sigma) if sigma > 0.0 else 1.0
-        total += p[i]
+        p[i] = math.exp(-eta * max(arms[cell, i, 0] - least, 0.0) / sigma) if sigma > 0.0 else 1.0
+        if limits[i] >= 1.0 or not bounded:
+            total += p[i]
     for i in range(d):
         p[i] /= total
     _draw(p, limits, u, out)
@@ -237,13 +252,12 @@ def chebyshev_draw(arms, totals, squares, theta, point, powers, degrees, feature
     """Draw by inverse gaps of the predicted costs (ChebCB)."""
     d, m = theta.shape
     _chebyshev(point, powers, features)
-    best = 0
     for i in range(d):
         p[i] = 0.0
         for j in range(m):
             p[i] += theta[i, j] * features[j]
-        if p[i] < p[best]:
-            best = i
+    best = _best_free(p, limits)
+    bounded = limits[best] >= 1.0
     least = p[best]
     rounds = totals[0, 0]
     spread = totals[0, 3] - totals[0, 2]
@@ -266,7 +280,8 @@ def chebyshev_draw(arms, totals, squares, theta, point, powers, degrees, feature
         if i != best:
             gap = p[i] - least
             p[i] = 1.0 / (d + rate * gap) if gap > 0.0 else 1.0 / d
-            total += p[i]
+            if limits[i] >= 1.0 or not bounded:
+                total += p[i]
     p[best] = 1.0 - total
     _draw(p, limits, u, out)
     chosen = int(out[0])

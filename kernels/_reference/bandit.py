@@ -54,6 +54,13 @@ def _point_mass(scores: Array, limits: Array, p: Array) -> None:
         p[i] = 1.0 if i == best or (limits[i] < 1 and limits[best] >= 1) else 0.0
 
 
+def _taking_part(limits: Array) -> Array:
+    """Return which arms have no limit, or all where each has one."""
+    xp = array_api_compat.array_namespace(limits)
+    free = limits >= 1
+    return free if bool(xp.any(free)) else xp.ones_like(free)
+
+
 def _sigma(totals: Array, cell: int, floor: float, scale: float) -> float:
     """Return the unit of the costs: `scale`, or where that is 0 the mean cost above the floor."""
     n = float(totals[cell, 0])
@@ -82,27 +89,29 @@ def tsallis_draw(
     sigma = _sigma(totals, cell, floor, scale)
     eta = 2 / math.sqrt(max(float(totals[cell, 0]) + 1, horizon))
     if sigma > 0:
+        part = _taking_part(limits)
         losses = arms[cell, :, 0] / sigma
-        losses = losses - xp.min(losses)
+        losses = losses - xp.min(losses[part])
         # The sum is at most 1 at the left end and at least 1 at the right one.
         left, right = -2 * math.sqrt(p.shape[0]) / eta, -2 / eta
         for _ in range(200):
             x = (left + right) / 2
-            if float(xp.sum(4 / (eta * (losses - x)) ** 2)) < 1:
+            if float(xp.sum(4 / (eta * (losses[part] - x)) ** 2)) < 1:
                 left = x
             else:
                 right = x
-        p[...] = 4 / (eta * (losses - right)) ** 2
-        p[...] = p / xp.sum(p)
+        for i in range(p.shape[0]):
+            p[i] = 4 / (eta * (losses[i] - right)) ** 2 if losses[i] > right else 1.0
+        p[...] = p / xp.sum(p[part])
     else:
         _uniform(p)
     _draw(p, limits, u, out)
     out[2] = 0.0
     if reduced and sigma > 0:
         likely = p >= eta**2
-        arms[cell, :, 0] += xp.where(likely, xp.full_like(p, 0.5 * sigma), xp.zeros_like(p))
+        arms[cell, :, 0] += xp.where(likely, xp.full_like(p, sigma), xp.zeros_like(p))
         if likely[int(out[0])]:
-            out[2] = 0.5 * sigma
+            out[2] = sigma
 
 
 def exponential_draw(
@@ -123,9 +132,10 @@ def exponential_draw(
     sigma = _sigma(totals, cell, floor, scale)
     eta = rate / math.sqrt(max(float(totals[cell, 0]) + 1, horizon))
     if sigma > 0:
-        losses = arms[cell, :, 0]
-        p[...] = xp.exp(-eta * (losses - xp.min(losses)) / sigma)
-        p[...] = p / xp.sum(p)
+        part = _taking_part(limits)
+        losses = arms[cell, :, 0] - xp.min(arms[cell, :, 0][part])
+        p[...] = xp.exp(-eta * xp.where(losses > 0, losses, xp.zeros_like(losses)) / sigma)
+        p[...] = p / xp.sum(p[part])
     else:
         _uniform(p)
     _draw(p, limits, u, out)
@@ -234,7 +244,7 @@ def chebyshev_draw(
         angles = [int(powers[j, k]) * math.acos(float(point[k])) for k in range(powers.shape[1])]
         features[j] = math.prod(math.cos(angle) for angle in angles)
     predicted = theta @ features
-    best = int(xp.argmin(predicted))
+    best = _best_free(predicted, limits)
     rounds, most = float(totals[0, 0]), float(totals[0, 3])
     rate = 0.0
     if rounds > 0 and most > 0:
@@ -247,7 +257,7 @@ def chebyshev_draw(
     for i in range(d):
         p[i] = 1 / (d + rate * float(gaps[i])) if gaps[i] > 0 else 1 / d
     p[best] = 0.0
-    p[best] = 1 - xp.sum(p)
+    p[best] = 1 - xp.sum(p[_taking_part(limits)])
     _draw(p, limits, u, out)
     out[2] = predicted[int(out[0])]
 

@@ -76,6 +76,17 @@ def test_limits_cap_the_probabilities(name: str, limits: list[float]) -> None:
         assert np.all(p <= limits)
 
 
+@pytest.mark.parametrize("name", ["tsallis_draw", "exponential_draw"])
+@pytest.mark.parametrize("xp", HOMES)
+def test_an_arm_with_a_limit_does_not_change_how_the_others_share(name: str, xp: Any) -> None:
+    arms, totals = cells(6, plays=300)
+    alone, _, _ = draw(xp, name, arms[:, 1:].copy(), totals, 0.5)
+    arms[1, 0, 0] = 0.0  # it was never played again
+    p, _, _ = draw(xp, name, arms, totals, 0.5, limits=np.array([1e-3, 1, 1, 1, 1, 1]))
+    assert p[0] == pytest.approx(1e-3)
+    np.testing.assert_allclose(p[1:], alone * (1 - 1e-3), rtol=1e-9)
+
+
 @pytest.mark.parametrize("name", DRAWS)
 def test_arms_are_drawn_by_their_probabilities(name: str) -> None:
     arms, totals = cells(5)
@@ -116,7 +127,7 @@ def test_the_baseline_goes_to_likely_arms() -> None:
     found = [draw(xp, "tsallis_draw", arms, totals, 0.1, extra=[1.0, 0.0, 0.0, 1]) for xp in HOMES]
     for p, out, after in found:
         sigma = totals[1, 1] / totals[1, 0] - 1
-        added = np.where(p >= 4 / (totals[1, 0] + 1), sigma / 2, 0)
+        added = np.where(p >= 4 / (totals[1, 0] + 1), sigma, 0)
         assert added.any()
         np.testing.assert_allclose(after[1, :, 0] - arms[1, :, 0], added, atol=1e-9 * arms.max())
         assert out[2] == pytest.approx(added[int(out[0])])
@@ -295,6 +306,21 @@ def test_the_first_draw_is_uniform_and_gaps_lower_the_probability() -> None:
     learner.draw([0.2], 0.5)
     assert np.all(np.diff(learner.p) < 0)
     assert learner.p[0] > 0.9
+
+
+@pytest.mark.parametrize("xp", HOMES)
+def test_an_arm_with_a_limit_is_not_the_best_one(xp: Any) -> None:
+    learner = Learner(xp, 4, line(2))
+    for k in range(80):
+        out = learner.draw([float(np.sin(k))], 0.5)
+        learner.record(1 + k % 3, float(out[2]), 10.0 + 20 * (k % 3))
+    learner.limits[0] = 1e-3  # never played, and so predicted at the floor
+    out = learner.draw([0.2], 0.5)
+    p = to_numpy(learner.p)
+    assert p[0] == pytest.approx(1e-3)
+    assert p[1] > 0.8
+    assert abs(p.sum() - 1) <= 1e-12
+    assert out[3] == pytest.approx(9, rel=0.1)
 
 
 def test_a_cost_taken_out_again_leaves_the_fit_as_before() -> None:
