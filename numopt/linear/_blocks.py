@@ -48,8 +48,8 @@ def inverse_blocks(data: Array, indices: Array, indptr: Array, blocks: Array) ->
     except np.linalg.LinAlgError:
         sign, _ = xp.linalg.slogdet(dense)
         raise _singular(sign == 0, blocks) from None
-    # 1 / |inverse_ij a_ji| is the relative change of a_ji that makes the block singular, whatever the scales of its rows
-    # and columns.
+    # 1 / |inverse_ij a_ji| is the relative change of a_ji that makes the block singular, whatever the scales of its
+    # rows and columns.
     sensitivity = xp.max(xp.abs(inverses * xp.matrix_transpose(dense)), axis=(1, 2))
     bad = ~(sensitivity * (_ROUNDINGS * xp.finfo(data.dtype).eps) < 1)  # NaN is bad
     if bool(xp.any(bad)):
@@ -166,6 +166,6 @@ def _singular(bad: Array, blocks: Array) -> ValueError:
     k = int(to_host(bad).argmax())
     first, end = (int(offset) for offset in to_host(blocks)[k : k + 2])
     return ValueError(
-        f"`A` has a singular diagonal block: number {k}, rows {first} to {end - 1} (in the order of the sweeps); choose "
-        "another `block_size` or reorder the equations."
+        f"`A` has a singular diagonal block: number {k}, rows {first} to {end - 1} (in the order of the sweeps); "
+        "choose another `block_size` or reorder the equations."
     )
