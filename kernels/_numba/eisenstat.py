@@ -107,10 +107,10 @@ def _update(alpha, t, s, x, r, info, start, stop):
             x[i] += step * t[i]
             r[i] -= step * (t[i] + s[i])
             lanes[k] += norm2(r[i])
-    for i in range(in_lanes, stop):
-        x[i] += step * t[i]
-        r[i] -= step * (t[i] + s[i])
-        lanes[i - in_lanes] += norm2(r[i])
+    for row in range(in_lanes, stop):
+        x[row] += step * t[row]
+        r[row] -= step * (t[row] + s[row])
+        lanes[row - in_lanes] += norm2(r[row])
     return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]))
 
 

@@ -1,7 +1,7 @@
 """Symmetric over-relaxation: as sweeps that read each triangle once, and as a preconditioner.
 
-In the natural order each row waits for the one before it; what shortens the wait is as in `_triangles`: only the product
-with the value of the row just left, which is in a register, is made after the rest of the row.
+In the natural order each row waits for the one before it; what shortens the wait is as in `_triangles`: the product
+with the value of the row just left, which is in a register, is made last and alone.
 """
 
 import numba

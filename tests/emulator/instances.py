@@ -127,9 +127,7 @@ INSTANCES: dict[str, list[str]] = {
         for lanes in (1, 8)
         for types in _SYSTEMS
     ],
-    "eisenstat.cu": [
-        _build.expression("eisenstat_pcg", (*types, lanes)) for lanes in (1, 8) for types in _SYSTEMS
-    ],
+    "eisenstat.cu": [_build.expression("eisenstat_pcg", (*types, lanes)) for lanes in (1, 8) for types in _SYSTEMS],
 }
 
 

@@ -161,7 +161,12 @@ def test_parallel_forms_give_the_bits_of_the_serial_ones(scalar: str) -> None:
     inputs = sweep_inputs(problem, 1.7)
     results = []
     for form in (numba_ssor.ssor_sweeps.serial, numba_ssor.ssor_sweeps.parallel):
-        outputs = [np.zeros_like(problem.b), np.zeros_like(problem.b), np.zeros(2 * problem.b.size, scalar), np.empty(3)]
+        outputs = [
+            np.zeros_like(problem.b),
+            np.zeros_like(problem.b),
+            np.zeros(2 * problem.b.size, scalar),
+            np.empty(3),
+        ]
         form(*inputs, *outputs)
         results.append(outputs)
     for first, second in zip(*results, strict=True):
@@ -185,3 +190,36 @@ def test_only_large_classes_run_in_parallel() -> None:
     large = poisson(206, coloured=True)
     entries = large.data.size
     assert works(large) == [3 * entries, entries - large.b.size]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("scalar", SCALARS)
+@pytest.mark.parametrize("coloured", [True, False])
+def test_sweeps_and_solves_over_many_blocks(scalar: str, coloured: bool) -> None:
+    import cupy
+
+    from numopt.kernels import bind
+
+    # Without classes the rows go one by one, in one block.
+    problem = poisson(700 if coloured else 40, scalar, coloured=coloured)
+    results = []
+    for xp in (np, cupy, cupy):
+        sweeping, solving = (
+            [xp.asarray(part) if isinstance(part, np.ndarray) else part for part in inputs]
+            for inputs in (sweep_inputs(problem, 1.4), solve_inputs(problem, 1.4))
+        )
+        b = xp.asarray(problem.b)
+        x, upper, delta, norms, z = (
+            xp.zeros_like(b),
+            xp.zeros_like(b),
+            xp.empty((2, b.size), scalar),
+            xp.empty(3),
+            0 * b,
+        )
+        bind(xp).ssor_sweeps(*sweeping, x, upper, delta.reshape(-1), norms)
+        bind(xp).ssor_solve(*solving, b, z)
+        results.append([part if xp is np else part.get() for part in (x, upper, norms, z)])
+    rtol = tolerance(real_of(scalar), 400)
+    for expected, first, second in zip(*results, strict=True):
+        np.testing.assert_allclose(first, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
+        np.testing.assert_array_equal(first, second)

@@ -92,6 +92,26 @@ def sweeps() -> float:
     return float(x.sum() + norms.sum())
 
 
+def symmetric_sweeps() -> float:
+    """Call every kernel of symmetric over-relaxation on a red-black matrix of unit diagonal; return a checksum."""
+    n, diagonals = 50_000, range(-10, 11)
+    reds = n // 2
+    meet = sp.diags_array([np.full(reds - abs(d), -0.02) for d in diagonals], offsets=list(diagonals))
+    U = sp.csr_array(sp.block_array([[sp.csr_array((reds, reds)), meet], [None, sp.csr_array((reds, reds))]]))
+    L = sp.csr_array(U.T)
+    assert L.nnz + U.nnz > PARALLEL_MIN_WORK
+    triangles = (L.data, L.indices, L.indptr, U.data, U.indices, U.indptr, np.ones(n), np.array([0, reds, n]))
+    x, r, z, work = np.zeros(n), np.ones(n), np.zeros(n), np.empty((2, n))
+    norms, info = np.empty(2), np.zeros(8)
+    k = bind(np)
+    k.ssor_sweeps(*triangles, r, 1.2, x, z, work.reshape(-1), norms)
+    k.ssor_solve(*triangles, 1.2, r, z)
+    total = float(x.sum() + z.sum() + norms.sum())
+    x[:] = 0
+    k.eisenstat_pcg(*triangles, 1.2, 1, 0.0, 3, x, r, z, work, info)
+    return total + float(x.sum() + info.sum())
+
+
 def grid_sweeps() -> float:
     """Sweep over a grid in two colours and multiply with its matrix; return a checksum."""
     ny, nx = 420, 421
@@ -126,6 +146,8 @@ CALLS = {
     "point_gibbs": transport,
     "sor_batch": batch,
     "sor": sweeps,
+    "ssor": symmetric_sweeps,
+    "eisenstat": symmetric_sweeps,
     "stencil": grid_sweeps,
     "block_sor": block_sweeps,
 }
