@@ -77,6 +77,10 @@ class ChebyshevPolicy(CellPolicy):
         predicted = np.clip(predicted, min(self.costs.floor, self.totals[0, 2]), self.totals[0, 3])
         return np.where(self.arms[0, :, 1] > 1e-9, predicted, np.nan)
 
+    def ranking(self, where: Any) -> Floats:
+        """Return the predicted costs, NaN without data."""
+        return self.means(where)
+
     def spread(self, where: Any) -> float:
         """Return the root mean square of the prediction errors."""
         squares = self.squares[0] - 2 * self.squares[1] + self.squares[2]

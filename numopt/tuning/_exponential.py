@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from numopt.tuning._policy import CellPolicy, Costs, Draw, Floats, _ratio
+from numopt.tuning._policy import CellPolicy, Costs, Draw, Floats
 
 
 class ExponentialPolicy(CellPolicy):
@@ -26,11 +26,6 @@ class ExponentialPolicy(CellPolicy):
         )  # fmt: skip
         arm, probability, shift, _ = out.tolist()
         return Draw(int(arm), probability, shift)
-
-    def ranking(self, where: int) -> Floats:
-        """Return the estimated losses of the arms that were played."""
-        played = (self.arms[where, :, 1] > 1e-9).astype(np.float64)
-        return _ratio(self.arms[where, :, 0], played)
 
 
 class HedgePolicy(ExponentialPolicy):

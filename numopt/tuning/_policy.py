@@ -59,9 +59,15 @@ class CellPolicy:
         """Return the mean cost of each arm, NaN where it was never played."""
         return _ratio(self.arms[where, :, 2], self.arms[where, :, 1])
 
+    def errors(self, where: int) -> Floats:
+        """Return the standard errors of the means; the variance within all arms counts as one more own observation."""
+        n, means = self.arms[where, :, 1], self.means(where)
+        own = np.maximum(self.arms[where, :, 3] - n * means**2, 0) + self.spread(where) ** 2
+        return _ratio(np.sqrt(own), n)
+
     def ranking(self, where: Any) -> Floats:
-        """Return what is least for the best arm, NaN where it was never played."""
-        return self.means(where)
+        """Return what is least for the best arm, NaN where it was never played: means that allow for their errors."""
+        return self.means(where) + self.errors(where)
 
     def spread(self, where: Any) -> float:
         """Return the standard deviation of the costs of the cell around their arms' means."""
@@ -84,9 +90,7 @@ class CellPolicy:
             n, means = self.arms[cell, :, 1], self.means(cell)
             if np.any(n < 1):
                 return False
-            # The variance within all arms counts as one more observation of an arm's own variance.
-            own = np.maximum(self.arms[cell, :, 3] - n * means**2, 0) + self.spread(cell) ** 2
-            error = 2 * np.sqrt(own) / n
+            error = 2 * self.errors(cell)
             best = np.nanargmin(self.ranking(cell))
             if not keep[best] or np.any((means - error)[~keep] <= means[best] + error[best]):
                 return False
