@@ -1,8 +1,8 @@
 // Conjugate gradients preconditioned by symmetric over-relaxation, in Eisenstat's form: one cooperative launch for a
 // slice of iterations.
 //
-// An iteration visits the classes backward (p = r + beta p, t = K^-H p) and forward (s = K^-1 (p - (2 / omega - 1) t) and
-// p^H (t + s)), then moves x and r along t and t + s. A barrier of the grid lies between classes, after the forward
+// An iteration visits the classes backward (p = r + beta p, t = K^-H p) and forward (s = K^-1 (p - (2 / omega - 1) t)
+// and p^H (t + s)), then moves x and r along t and t + s. A barrier of the grid lies between classes, after the forward
 // visit and at the end: four for two colours. LANES is 1 for short rows and 8 for long ones. Deterministic: sums depend
 // on grid and block size alone. Shared memory: the sums of the warps.
 #include "triangles.cuh"
