@@ -38,7 +38,8 @@ def inverse_blocks(data: Array, indices: Array, indptr: Array, blocks: Array) ->
     inside = place < sizes[:, None]
     rows = starts[:, None] + place
     wanted = inside[:, :, None] & inside[:, None, :]
-    dense = _entries(data, indices, indptr, rows[:, :, None], rows[:, None, :], wanted)
+    entries = _Entries(data, indices, indptr)
+    dense = entries.at(rows[:, :, None], rows[:, None, :], wanted)
     if dense.shape[0] * largest == 0:
         return dense
     unit = xp.eye(largest, dtype=data.dtype, device=device_of(data))
@@ -84,17 +85,27 @@ def line_factors(data: Array, indices: Array, indptr: Array, blocks: Array) -> A
     xp = namespace(data, indices, indptr, blocks)
     device = device_of(data)
     n = int(indptr.shape[0]) - 1
+    if n == 0:
+        return xp.zeros((3, 0), dtype=data.dtype, device=device)
     starts, sizes, largest = _shape(blocks)
     rows = xp.arange(n, dtype=xp.int64, device=device)
     block_of = xp.searchsorted(xp.astype(blocks[1:], xp.int64), rows, side="right")
-    _check_tridiagonal(data, indices, indptr, xp.take(starts, block_of), xp.take(starts + sizes, block_of))
+    first, end = xp.take(starts, block_of), xp.take(starts + sizes, block_of)
+    entries = _Entries(data, indices, indptr)
+    entries.check_tridiagonal(first, end)
 
+    # Position by position, line by line; what is past the end of a line is a row of the unit matrix.
     place = xp.arange(largest, dtype=xp.int64, device=device)[:, None]
-    at = starts + place  # position by position, line by line
     inside = place < sizes
-    left = _entries(data, indices, indptr, at, at - 1, inside & (place > 0))
-    right = _entries(data, indices, indptr, at, at + 1, place < sizes - 1)
-    diagonal = xp.where(inside, _entries(data, indices, indptr, at, at, inside), xp.ones_like(left))
+    source = xp.reshape(xp.where(inside, starts + place, xp.zeros_like(place)), (-1,))
+
+    def spread(rows_of: Array, fill: float) -> Array:
+        values = xp.reshape(xp.take(rows_of, source), inside.shape)
+        return xp.where(inside, values, xp.full_like(values, fill))
+
+    left = spread(entries.at(rows, rows - 1, rows > first), 0.0)
+    diagonal = spread(entries.at(rows, rows, rows >= first), 1.0)
+    right = spread(entries.at(rows, rows + 1, rows < end - 1), 0.0)
     multiplier, reciprocal = xp.zeros_like(left), xp.ones_like(left)
     smallest = _ROUNDINGS * xp.finfo(data.dtype).eps
     bad = xp.zeros(starts.shape[0], dtype=xp.bool, device=device)
@@ -111,9 +122,8 @@ def line_factors(data: Array, indices: Array, indptr: Array, blocks: Array) -> A
             reciprocal[k, :] = 1 / pivot
     if bool(xp.any(bad)):
         raise _singular(bad, blocks)
-    # Back to the order of the rows.
-    source = (rows - xp.take(starts, block_of)) * starts.shape[0] + block_of
-    return xp.stack([xp.take(xp.reshape(part, (-1,)), source) for part in (multiplier, reciprocal, right)])
+    back = (rows - first) * starts.shape[0] + block_of
+    return xp.stack([xp.take(xp.reshape(part, (-1,)), back) for part in (multiplier, reciprocal, right)])
 
 
 def _shape(blocks: Array) -> tuple[Array, Array, int]:
@@ -124,42 +134,43 @@ def _shape(blocks: Array) -> tuple[Array, Array, int]:
     return starts, sizes, int(xp.max(sizes)) if sizes.shape[0] else 0
 
 
-def _entry_rows(indices: Array, indptr: Array) -> Array:
-    """Return the row of each stored entry."""
-    xp = namespace(indices, indptr)
-    # `repeat` with as many counts as rows is not to be had everywhere.
-    entries = xp.arange(indices.shape[0], dtype=indptr.dtype, device=device_of(indices))
-    return xp.astype(xp.searchsorted(indptr, entries, side="right") - 1, xp.int64)
+class _Entries:
+    """The stored entries of a canonical CSR matrix, found by row and column."""
 
+    def __init__(self, data: Array, indices: Array, indptr: Array) -> None:
+        xp = namespace(data, indices, indptr)
+        self._xp, self._data = xp, data
+        self._n = int(indptr.shape[0]) - 1
+        # `repeat` with as many counts as rows is not to be had everywhere.
+        place = xp.arange(indices.shape[0], dtype=indptr.dtype, device=device_of(indices))
+        self._rows = xp.astype(xp.searchsorted(indptr, place, side="right") - 1, xp.int64)
+        self._columns = xp.astype(indices, xp.int64)
+        # The entries lie in the order of this number.
+        self._keys = self._rows * self._n + self._columns
 
-def _entries(data: Array, indices: Array, indptr: Array, rows: Array, columns: Array, wanted: Array) -> Array:
-    """Return entries of a matrix, 0 where none is stored or wanted; the arguments of places broadcast."""
-    xp = namespace(data)
-    n = int(indptr.shape[0]) - 1
-    rows, columns, wanted = xp.broadcast_arrays(rows, columns, wanted)
-    if data.shape[0] == 0:
-        return xp.zeros(wanted.shape, dtype=data.dtype, device=device_of(data))
-    # The entries lie in the order of this number.
-    keys = _entry_rows(indices, indptr) * n + xp.astype(indices, xp.int64)
-    sought = xp.reshape(xp.where(wanted, rows * n + columns, xp.zeros_like(rows)), (-1,))
-    found = xp.clip(xp.searchsorted(keys, sought), 0, data.shape[0] - 1)
-    present = (xp.take(keys, found) == sought) & xp.reshape(wanted, (-1,))
-    values = xp.take(data, found)
-    return xp.reshape(xp.where(present, values, xp.zeros_like(values)), wanted.shape)
+    def at(self, rows: Array, columns: Array, wanted: Array) -> Array:
+        """Return entries, 0 where none is stored or wanted; the arguments broadcast."""
+        xp, data = self._xp, self._data
+        rows, columns, wanted = xp.broadcast_arrays(rows, columns, wanted)
+        if data.shape[0] == 0:
+            return xp.zeros(wanted.shape, dtype=data.dtype, device=device_of(data))
+        sought = xp.reshape(xp.where(wanted, rows * self._n + columns, xp.zeros_like(rows)), (-1,))
+        found = xp.clip(xp.searchsorted(self._keys, sought), 0, data.shape[0] - 1)
+        present = (xp.take(self._keys, found) == sought) & xp.reshape(wanted, (-1,))
+        values = xp.take(data, found)
+        return xp.reshape(xp.where(present, values, xp.zeros_like(values)), wanted.shape)
 
-
-def _check_tridiagonal(data: Array, indices: Array, indptr: Array, first: Array, end: Array) -> None:
-    """Raise if row i has an entry in columns first[i] to end[i] - 1 that is not next to the diagonal."""
-    xp = namespace(data)
-    rows, columns = _entry_rows(indices, indptr), xp.astype(indices, xp.int64)
-    own = (columns >= xp.take(first, rows)) & (columns < xp.take(end, rows))
-    stray = own & (xp.abs(columns - rows) > 1) & (data != 0)
-    if bool(xp.any(stray)):
-        p = int(xp.argmax(xp.astype(stray, xp.int8)))
-        raise ValueError(
-            f"`A` has an entry in row {int(rows[p])}, column {int(columns[p])} (in the order of the sweeps) of a "
-            "diagonal block; relaxation by lines takes tridiagonal blocks: choose ordering='block'."
-        )
+    def check_tridiagonal(self, first: Array, end: Array) -> None:
+        """Raise if row i has an entry in columns first[i] to end[i] - 1 that is not next to the diagonal."""
+        xp, rows, columns = self._xp, self._rows, self._columns
+        own = (columns >= xp.take(first, rows)) & (columns < xp.take(end, rows))
+        stray = own & (xp.abs(columns - rows) > 1) & (self._data != 0)
+        if bool(xp.any(stray)):
+            p = int(xp.argmax(xp.astype(stray, xp.int8)))
+            raise ValueError(
+                f"`A` has an entry in row {int(rows[p])}, column {int(columns[p])} (in the order of the sweeps) of a "
+                "diagonal block; relaxation by lines takes tridiagonal blocks: choose ordering='block'."
+            )
 
 
 def _singular(bad: Array, blocks: Array) -> ValueError:
