@@ -25,39 +25,41 @@ def _beside(inside, step, coefficient):
     return (step, coefficient) if inside else (np.uint64(0), coefficient - coefficient)
 
 
-@jit(fastmath=REASSOCIATE)
-def _stretch(first, stop, middle, b, x, delta, weight, sides, lines):
-    """Write x + weight * (b - A x without the neighbour at `back`) to delta[first:stop]; return the sum of |r|^2.
+@jit
+def _point(i, middle, b, x, delta, weight, sides, lines):
+    """Write x + weight * (b - A x without the neighbour behind) of a point to delta; return |r|^2.
 
     `sides` and `lines` hold offset and coefficient of each neighbour: ahead of the sweep and behind it in x, to be
     visited next and visited last in y and z; the lags are the changes of those visited last, or x where none is.
     """
     ahead, c_ahead, back, c_back = sides
     next_y, c_next_y, last_y, c_last_y, y_lag, next_z, c_next_z, last_z, c_last_z, z_lag, deep = lines
-    total = 0.0
+    value = multiply_add(-middle, x[i], b[i])
+    value = multiply_add(-c_ahead, x[i + ahead], value)
+    value = multiply_add(-c_next_y, x[i + next_y], value)
+    value = multiply_add(-c_last_y, x[i + last_y], value)
     if deep:
+        value = multiply_add(-c_next_z, x[i + next_z], value)
+        value = multiply_add(-c_last_z, x[i + last_z], value)
+    residual = multiply_add(-c_back, x[i + back], value)
+    residual = multiply_add(c_last_y, y_lag[i + last_y], residual)
+    if deep:
+        residual = multiply_add(c_last_z, z_lag[i + last_z], residual)
+    delta[i] = multiply_add(weight, value, x[i])
+    return norm2(residual)
+
+
+@jit(fastmath=REASSOCIATE)
+def _stretch(first, stop, middle, b, x, delta, weight, sides, lines):
+    """Do what `_point` does for points first to stop - 1; return the sum."""
+    total = 0.0
+    # The loop is compiled for both cases, without a branch inside.
+    if lines[-1]:
         for i in range(first, stop):
-            value = multiply_add(-middle, x[i], b[i])
-            value = multiply_add(-c_ahead, x[i + ahead], value)
-            value = multiply_add(-c_next_y, x[i + next_y], value)
-            value = multiply_add(-c_last_y, x[i + last_y], value)
-            value = multiply_add(-c_next_z, x[i + next_z], value)
-            value = multiply_add(-c_last_z, x[i + last_z], value)
-            residual = multiply_add(-c_back, x[i + back], value)
-            residual = multiply_add(c_last_y, y_lag[i + last_y], residual)
-            residual = multiply_add(c_last_z, z_lag[i + last_z], residual)
-            total += norm2(residual)
-            delta[i] = multiply_add(weight, value, x[i])
+            total += _point(i, middle, b, x, delta, weight, sides, lines)
     else:
         for i in range(first, stop):
-            value = multiply_add(-middle, x[i], b[i])
-            value = multiply_add(-c_ahead, x[i + ahead], value)
-            value = multiply_add(-c_next_y, x[i + next_y], value)
-            value = multiply_add(-c_last_y, x[i + last_y], value)
-            residual = multiply_add(-c_back, x[i + back], value)
-            residual = multiply_add(c_last_y, y_lag[i + last_y], residual)
-            total += norm2(residual)
-            delta[i] = multiply_add(weight, value, x[i])
+            total += _point(i, middle, b, x, delta, weight, sides, (*lines[:-1], False))
     return total
 
 
@@ -117,16 +119,14 @@ def _natural(coefficients, nz, ny, nx, b, weight, forward, x, delta):
             end = start + line - one
             entry, leave = (start, end) if forward else (end, start)
             lines = (next_y, c_next_y, last_y, c_last_y, y_lag, next_z, c_next_z, last_z, c_last_z, z_lag, nz > 1)
-            if nx == 1:
-                sides = (zero, none, zero, none)
-                total += _stretch(start, start + one, middle, b, x, delta, weight, sides, lines)
-            else:
-                sides = (step, c_ahead, zero, none)
-                total += _stretch(entry, entry + one, middle, b, x, delta, weight, sides, lines)
+            # The ends lack a neighbour.
+            sides = (step if nx > 1 else zero, c_ahead if nx > 1 else none, zero, none)
+            total += _point(entry, middle, b, x, delta, weight, sides, lines)
+            if nx > 1:
                 sides = (step, c_ahead, zero - step, c_back)
                 total += _stretch(start + one, end, middle, b, x, delta, weight, sides, lines)
                 sides = (zero, none, zero - step, c_back)
-                total += _stretch(leave, leave + one, middle, b, x, delta, weight, sides, lines)
+                total += _point(leave, middle, b, x, delta, weight, sides, lines)
             _chain(entry, nx, step, factor, x, delta)
     return total
 

@@ -104,11 +104,11 @@ def test_layouts_of_teams(grid: tuple[int, int, int], order: int, count: int, ex
 def test_a_layout_fits_the_device() -> None:
     rng = np.random.default_rng(0)
     for _ in range(300):
-        grid = tuple(int(size) for size in rng.integers(1, 300, 3))
+        nz, ny, nx = (int(size) for size in rng.integers(1, 300, 3))
         for colours in (1, 2):
             for order in ORDERS:
                 resident, count = int(rng.integers(1, 300)), int(rng.integers(1, 60))
-                blocks, threads, team = stencil._layout(*grid, colours, order, count, resident)
+                blocks, threads, team = stencil._layout(nz, ny, nx, colours, order, count, resident)
                 assert blocks == 1 or (blocks <= resident and threads == stencil._SWEEP_BLOCK)
                 assert threads % 32 == 0
                 assert 0 < threads <= stencil._SINGLE_BLOCK

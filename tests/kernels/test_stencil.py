@@ -56,7 +56,7 @@ def _ends(size: int) -> tuple[tuple[int, int], tuple[int, int]]:
 
 def as_rows(c: np.ndarray, grid: tuple[int, int, int], colours: int, b: np.ndarray) -> tuple[Rows, np.ndarray]:
     """Return the matrix with its rows in the order of the sweep, and that order."""
-    parity = sum(np.indices(grid)).ravel() % 2 if colours == 2 else np.zeros(b.size, int)
+    parity = np.indices(grid).sum(axis=0).ravel() % 2 if colours == 2 else np.zeros(b.size, int)
     return from_matrix(matrix(c, grid), b, colours=parity), np.argsort(parity, kind="stable")
 
 
@@ -138,9 +138,9 @@ def test_nan_stays_with_its_neighbours_and_shows_up_in_the_norm(xp: Any, colours
     start[[8, 9]] = np.nan, 1.0  # the end of a line and the start of the next, which are no neighbours
     x, _, norms = sweep(xp, c, (1, 7, 9), colours, b, order, start, 1)
     assert np.isnan(norms).all()
-    # No order of the points carries it from the right end of the first line upwards or to the left of it at once.
     assert np.isnan(x[8])
     if order == 1 and colours == 2:
+        # The point has the first colour: it reaches those next to it, the start of the next line not among them.
         assert np.flatnonzero(np.isnan(x)).tolist() == [7, 8, 17]
 
 
@@ -177,7 +177,7 @@ def test_parallel_forms_give_the_bits_of_the_serial_ones(scalar: str, order: int
     products = [np.empty_like(b), np.empty_like(b)]
     numba_stencil.stencil_product.serial(c, *grid, b, products[0])
     numba_stencil.stencil_product.parallel(c, *grid, b, products[1])
-    np.testing.assert_array_equal(*products)
+    np.testing.assert_array_equal(products[0], products[1])
 
 
 def test_only_large_grids_in_two_colours_run_in_parallel() -> None:

@@ -9,6 +9,8 @@ import scipy.sparse as sp
 
 from numopt.linear._blocks import inverse_blocks, line_factors
 from tests.helpers.xp import make, to_numpy
+from tests.kernels.cases import tolerance
+from tests.kernels.linear import real_of
 
 BLOCKS = [[0], [0, 1], [0, 3], [0, 3, 6, 7], [0, 1, 5, 9, 11], [0, 40, 80, 83]]
 SCALARS = ["f8", "f4", "c16", "c8"]
@@ -50,7 +52,7 @@ def test_inverses(xp: Any, blocks: list[int], scalar: str, index: str) -> None:
         expected[:size, :size] = 0
         expected = expected.astype(np.result_type(scalar, np.float64))
         expected[:size, :size] = np.linalg.inv(dense[start:stop, start:stop].astype(expected.dtype))
-        np.testing.assert_allclose(found[k], expected, rtol=0, atol=200 * np.finfo(scalar).eps)
+        np.testing.assert_allclose(found[k], expected, rtol=0, atol=tolerance(real_of(scalar), 200))
 
 
 @pytest.mark.parametrize("blocks", BLOCKS)
