@@ -54,8 +54,8 @@ GPU_SOLVERS = {
 HUGE = 500_000
 """From so many unknowns on, solvers whose time the smaller sizes show are left out."""
 
-TOO_SLOW = ("numopt-sor", "numopt-cg")
-"""What takes minutes there."""
+TOO_SLOW = ("numopt-sor", "numopt-cg", "numopt-ssor-cg-young")
+"""What takes about a minute there, or more."""
 
 REPEATS = {"sweep": 5, "solve": 3, "sequence": 1, "spilu": 1, "batch": 3}
 

@@ -1,6 +1,7 @@
 """SciPy's solvers of linear systems (CuPy's on a GPU): conjugate gradients, SuperLU, sine transforms, sweeps."""
 
 import functools
+import inspect
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -20,14 +21,12 @@ class ConjugateGradients(linear.Marching):
     def prepare(self) -> None:
         if self.settings.device == "gpu":
             from cupyx.scipy.sparse.linalg import cg
-
-            # CuPy before version 15 calls the relative tolerance by its old name.
-            self._limits = {"tol": self.rtol, "atol": 0.0, "maxiter": linear.MAXITER}
         else:
             from scipy.sparse.linalg import cg
-
-            self._limits = {"rtol": self.rtol, "atol": 0.0, "maxiter": linear.MAXITER}
-        self._cg = cg
+        # CuPy called the relative tolerance by its old name for longer.
+        rtol = "rtol" if "rtol" in inspect.signature(cg).parameters else "tol"
+        self._cg: Callable[..., Any] = cg
+        self._limits = {rtol: self.rtol, "atol": 0.0, "maxiter": linear.MAXITER}
 
     def step(self, A: Any, b: Any, x0: Any, context: float | None, omega: float | None) -> tuple[Any, int]:
         count = itertools.count()

@@ -481,3 +481,12 @@ def test_quick_has_a_matrix_where_there_is_data_and_poissons_otherwise(monkeypat
     assert [run.solver for run in runs] == ["numopt-ssor-cg", "scipy-cg", "scipy-splu", "pyamg-sa-cg"]
     assert cases.get("quick").setup(runs[0]).n == 10_000
     assert {run.family for run in runs} == {"linear"}
+
+
+def test_device_runs_are_sweeps_solves_and_batches():
+    runs = plan("linear", device="gpu")
+    assert {run.device for run in runs} == {"gpu"}
+    assert {run.problem for run in runs if run.solver == "numopt-sweeps-multicolor"} == {
+        "sweep-poisson2d-1000000", "sweep-poisson2d-16000000",
+    }  # fmt: skip
+    assert len({run.key() for run in runs}) == len(runs)

@@ -18,6 +18,9 @@ PLAIN = ("scipy-cg", "numopt-cg")
 """The solvers without a parameter; the faster one is what a tuned solver is compared with."""
 
 GRID, BEST_EACH = "numopt-sor-grid", "best of the grid for each system"
+_LEARNING = (GRID, "numopt-tsallis", "numopt-tsallis-cb", "numopt-chebcb", "numopt-sor")
+"""Order of the rows there: trials that run side by side end in any order."""
+
 SHOWN = ("1", "1.2", "1.4", "1.6", "1.8")
 """Fixed parameters that the table of counts shows."""
 
@@ -223,7 +226,7 @@ def counts(records: Sequence[Record]) -> Table:
     rows = []
     for problem, row in cells(records, LEVEL).items():
         known = expected["problems"].get(problem, {})
-        for solver, cell in row.items():
+        for solver, cell in sorted(row.items(), key=lambda item: _rank(item[0])):
             if solver == GRID:
                 rows += _grid_rows(problem, cell, known)
                 continue
@@ -233,6 +236,10 @@ def counts(records: Sequence[Record]) -> Table:
     note = "Means over the trials, and the deviation of a trial."
     note += f" Expected: {expected['source']}." if "source" in expected else ""
     return Table("Learning the relaxation factor of SOR: iterations a solve", head, rows, note)
+
+
+def _rank(solver: str) -> int:
+    return _LEARNING.index(solver) if solver in _LEARNING else len(_LEARNING)
 
 
 def _grid_rows(problem: str, cell: Cell, known: dict[str, float]) -> list[list[str]]:
@@ -308,7 +315,7 @@ def totals(records: Sequence[Record]) -> Table:
 def scans(records: Sequence[Record]) -> Table:
     """What the scans over the parameter say, in one line each."""
     rows = []
-    for record in records:
+    for record in sorted(records, key=lambda record: record["problem"]):
         columns = {name: np.array(values, dtype=np.float64) for name, values in record["curves"].items()}
         omega, nit = columns["omega"], columns["nit"]
         common = [record["problem"], record["solver"], number(omega.size)]
