@@ -18,6 +18,7 @@ from numopt._typing import Array, Namespace
 
 __all__ = [
     "asarray_like",
+    "contiguous",
     "default_float",
     "device_of",
     "is_array",
@@ -348,6 +349,20 @@ def asarray_like(value: Any, ref: Array, dtype: Any = None) -> Array:
         if value.dtype == np.float64 and xp.isdtype(ref.dtype, ("real floating", "complex floating")):
             dtype = ref.dtype
     return xp.asarray(value, dtype=dtype, device=device)
+
+
+def contiguous(A: Array) -> Array:
+    """Return A in row-major order and writeable, itself where it is so.
+
+    Numba compiles kernels once more for arrays that cannot be written.
+    """
+    flags = getattr(A, "flags", None)  # array-api-strict has none; its copies are in row-major order
+    # CuPy's flags have no such member, nor can its arrays be locked.
+    if flags is not None and flags.c_contiguous and getattr(flags, "writeable", True):
+        return A
+    out = namespace(A).empty(A.shape, dtype=A.dtype, device=A.device)
+    out[...] = A
+    return out
 
 
 def to_host(x: Any) -> "np.ndarray[Any, Any]":

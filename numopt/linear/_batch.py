@@ -9,7 +9,17 @@ import numpy as np
 from scipy.optimize import OptimizeResult
 
 from numopt import kernels
-from numopt._array import asarray_like, device_of, is_array, is_linear_operator, is_sparse, namespace, promote, to_host
+from numopt._array import (
+    asarray_like,
+    contiguous,
+    device_of,
+    is_array,
+    is_linear_operator,
+    is_sparse,
+    namespace,
+    promote,
+    to_host,
+)
 from numopt._core.result import make_result
 from numopt._core.status import Status
 from numopt._core.validation import check_scalar
@@ -118,8 +128,8 @@ def _sweep(
     here = {"ref": batch.b}
     n_systems = batch.n_systems
     which = np.arange(n_systems) if values.shape[0] > 1 else np.zeros(n_systems, dtype=np.int64)
-    b = arrangement.forward(batch.b)
-    x = xp.zeros_like(b) if batch.x0 is None else arrangement.forward(batch.x0)
+    b = contiguous(arrangement.forward(batch.b))
+    x = xp.zeros_like(b) if batch.x0 is None else xp.asarray(contiguous(arrangement.forward(batch.x0)), copy=True)
     places = (arrangement.indices, arrangement.indptr, arrangement.split, arrangement.classes)
     nit, found = np.zeros(n_systems, dtype=np.int64), np.full(n_systems, np.inf)
     todo = np.arange(n_systems)

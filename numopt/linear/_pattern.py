@@ -85,16 +85,17 @@ class Arrangement:
         return data if self.gather is None else namespace(data).take(data, self.gather, axis=-1)
 
     def forward(self, v: Array) -> Array:
-        """Return ``P v`` as an array of its own."""
-        xp = namespace(v)
-        return xp.asarray(v, copy=True) if self.permutation is None else xp.take(v, self.permutation, axis=-1)
+        """Return ``P v``: `v` itself where nothing moves."""
+        return v if self.permutation is None else namespace(v).take(v, self.permutation, axis=-1)
 
     def backward(self, v: Array) -> Array:
-        """Return ``P' v`` as an array of its own."""
-        xp = namespace(v)
-        if self.permutation is None:
-            return xp.asarray(v, copy=True)
-        return xp.take(v, xp.argsort(self.permutation), axis=-1)
+        """Return ``P' v``: `v` itself where nothing moves."""
+        return v if self.inverse is None else namespace(v).take(v, self.inverse, axis=-1)
+
+    @functools.cached_property
+    def inverse(self) -> Array | None:
+        """The inverse permutation."""
+        return None if self.permutation is None else namespace(self.permutation).argsort(self.permutation)
 
     @functools.cached_property
     def triangles(self) -> Triangles:

@@ -104,11 +104,12 @@ class SSORPreconditioner:
             return xp.reshape(self.matvec(xp.reshape(r, (-1,))), (-1, 1))
         if tuple(r.shape) != self.shape[:1]:
             raise ValueError(f"`r` must have shape {self.shape[:1]}, got {tuple(r.shape)}.")
-        z = self._arrangement.forward(xp.astype(r, self.dtype, copy=False))
+        v = self._arrangement.forward(xp.astype(r, self.dtype, copy=False))
         if self._left is not None:
-            z *= self._left
-        self._solve(*self._matrix, z, z)
-        return z if self._arrangement.permutation is None else self._arrangement.backward(z)
+            v = self._left * v
+        z = xp.empty_like(v)
+        self._solve(*self._matrix, v, z)
+        return self._arrangement.backward(z)
 
     def matmat(self, R: Array) -> Array:
         """Return ``M^-1 R`` for `R` of shape (n, k)."""

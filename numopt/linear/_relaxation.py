@@ -50,7 +50,8 @@ class Relaxation(ABC):
 
     def answer(self) -> Array:
         """Return the iterate in the order of the unknowns, as an array of its own."""
-        return self._xp.asarray(self.x, copy=True) if self._arrangement is None else self._arrangement.backward(self.x)
+        moved = self.x if self._arrangement is None else self._arrangement.backward(self.x)
+        return self._xp.asarray(moved, copy=True) if moved is self.x else moved
 
     @abstractmethod
     def _advance(self, norms: Array) -> None:

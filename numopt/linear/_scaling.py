@@ -14,10 +14,12 @@ def positive_roots(data: Array, arrangement: Arrangement) -> tuple[int | None, A
     """
     xp = namespace(data)
     diagonal = xp.take(data, arrangement.split, axis=0)
-    real = xp.real(diagonal) if xp.isdtype(data.dtype, "complex floating") else diagonal
-    good = real > 0
     if xp.isdtype(data.dtype, "complex floating"):
-        good = good & (xp.imag(diagonal) == 0)
+        real = xp.real(diagonal)
+        good = (real > 0) & (xp.imag(diagonal) == 0)
+    else:
+        real = diagonal
+        good = real > 0
     if not bool(xp.all(good)):
         row = int(xp.argmin(xp.astype(good, xp.int64)))
         return (row if arrangement.permutation is None else int(arrangement.permutation[row])), None

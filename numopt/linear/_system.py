@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from numopt._array import asarray_like, is_array, is_linear_operator, is_sparse, namespace, promote, to_host
+from numopt._array import asarray_like, contiguous, is_array, is_linear_operator, is_sparse, namespace, promote, to_host
 from numopt._core.validation import check_scalar
 from numopt._linalg import norm
 from numopt._operator import as_operator
@@ -129,7 +129,7 @@ def csr_rows(A: Any, like: Array) -> Rows:
         if canonical is A:
             canonical = A.copy()
         canonical.sum_duplicates()
-    data = namespace(like).astype(canonical.data, like.dtype, copy=False)
+    data = contiguous(namespace(like).astype(canonical.data, like.dtype, copy=False))
     return Rows(data, pattern_of(canonical.indices, canonical.indptr))
 
 
@@ -208,4 +208,4 @@ def _vector(v: Any, name: str, n: int, xp: Namespace) -> Array:
         v = xp.reshape(v, (n,))
     if tuple(v.shape) != (n,):
         raise ValueError(f"`{name}` must have shape ({n},) as `A` has {n} rows, got {tuple(v.shape)}.")
-    return v
+    return contiguous(v)

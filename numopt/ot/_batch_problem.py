@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numopt._array import asarray_like, device_of, is_array, is_sparse, namespace, promote, to_host
+from numopt._array import asarray_like, contiguous, device_of, is_array, is_sparse, namespace, promote, to_host
 from numopt._core.validation import check_scalar
 from numopt._typing import Array, Namespace
-from numopt.ot._cost import contiguous
 from numopt.ot._problem import OFFSET
 
 Floats = NDArray[np.float64]

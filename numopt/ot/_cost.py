@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from numopt import kernels
-from numopt._array import device_of, is_numpy, memory_of, namespace, scalars
+from numopt._array import contiguous, device_of, is_numpy, memory_of, namespace, scalars
 from numopt._typing import Array, Namespace
 from numopt.ot._bipartite import Bipartite, Compressed
 
@@ -97,20 +97,6 @@ class _Base:
 
     def _empty(self, shape: Any, dtype: Any = None) -> Array:
         return self.xp.empty(shape, dtype=self.real if dtype is None else dtype, device=self._device)
-
-
-def contiguous(A: Array) -> Array:
-    """Return A in row-major order and writeable, itself where it is so.
-
-    Numba compiles kernels once more for arrays that cannot be written.
-    """
-    flags = getattr(A, "flags", None)  # array-api-strict has none; its copies are in row-major order
-    # CuPy's flags have no such member, nor can its arrays be locked.
-    if flags is not None and flags.c_contiguous and getattr(flags, "writeable", True):
-        return A
-    out = namespace(A).empty(A.shape, dtype=A.dtype, device=A.device)
-    out[...] = A
-    return out
 
 
 class DenseCost(_Base):

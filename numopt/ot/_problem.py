@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from numopt._array import asarray_like, is_array, namespace, scalars
+from numopt._array import asarray_like, contiguous, is_array, namespace, scalars
 from numopt._core.validation import check_scalar
 from numopt._typing import Array, Namespace
-from numopt.ot._cost import METRICS, Cost, DenseCost, PointCost, contiguous
+from numopt.ot._cost import METRICS, Cost, DenseCost, PointCost
 from numopt.ot._marginal import Marginal
 from numopt.ot._spread import spread
 

@@ -20,6 +20,7 @@ class Solver:
         self.name = solver if isinstance(solver, str) else None
         self.maxiter = limits.get("maxiter")
         self._options = dict(options)
+        self._seen = False
         self._by_value = solver is None
         if solver is None:
             self._function: Callable[..., Any] | None = None
@@ -44,6 +45,12 @@ class Solver:
         options = self._limits | self._options | limits
         if self._param is not None:
             options[self._param] = value
+        if self.name == "ssor-cg":
+            # The checks cost as much as some iterations: the first system stands for the sequence. NaN in a later one
+            # comes out as the status of its solve.
+            options.setdefault("assume_symmetric", self._seen)
+            options.setdefault("check_finite", not self._seen)
+            self._seen = True
         return _call(self._function, self._accepts, A, b, x0, options)
 
     def work(self, A: Any, nit: int) -> float | None:

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import aslinearoperator
 
 from numopt import Status
-from numopt.linear import Stencil, optimal_omega, sor, ssor
+from numopt.linear import Stencil, cg, optimal_omega, sor, ssor
 from tests.helpers.xp import make, to_numpy
 from tests.linear.matrices import poisson, random_spd, sor_path
 
@@ -209,6 +209,22 @@ def test_arguments_are_not_modified():
     assert abs(A - copies[0]).max() == 0
     np.testing.assert_array_equal(b, copies[1])
     np.testing.assert_array_equal(x0, copies[2])
+
+
+@pytest.mark.parametrize("solve", [sor, ssor, lambda A, b, x0: cg(A, b, x0, ssor_omega=1.2, rtol=1e-8)])
+def test_views_and_locked_arrays(solve):
+    A, b, x0 = poisson(5), np.repeat(rhs(25), 2)[::2], np.repeat(rhs(25, 1), 2)[::2]
+    expected = solve(A, b.copy(), x0.copy())
+    for array in (A.data, A.indices, A.indptr, b, x0):
+        array.flags.writeable = False
+    np.testing.assert_array_equal(solve(A, b, x0).x, expected.x)
+
+
+def test_batches_leave_their_arguments_alone():
+    b, x0 = np.ones((2, 25)), np.zeros((2, 25))
+    sor(poisson(5), b, x0)
+    assert not x0.any()
+    assert np.all(b == 1)
 
 
 def test_unsorted_and_duplicate_entries_are_made_canonical():
