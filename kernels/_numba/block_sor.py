@@ -14,8 +14,8 @@ from numopt.kernels._numba._threads import Twins
 
 
 @jit
-def _gaps(data, indices, indptr, split, start, stop, b, x, delta, forward, gaps):
-    """Write b - A x for the rows of a block to `gaps`; return the sum of |r_i|^2 before the sweep.
+def _gaps(data, indices, indptr, split, start, stop, b, x, delta, forward, gaps, offset):
+    """Write b - A x for the rows of a block to `gaps` from `offset` on; return the sum of |r_i|^2 before the sweep.
 
     The entries of blocks still to come are summed before those of blocks already visited, the nearest last: its x may
     just have been written.
@@ -48,30 +48,33 @@ def _gaps(data, indices, indptr, split, start, stop, b, x, delta, forward, gaps)
                 j = np.uint64(indices[p])
                 gap = multiply_add(-data[p], x[j], gap)
                 lag = multiply_add(data[p], delta[j], lag)
-        gaps[np.uint64(row - start)] = gap
+        gaps[np.uint64(row - start + offset)] = gap
         total += norm2(gap + lag)
     return total
 
 
 @jit
-def _multiply(inverse, gaps, weight, start, size, x, delta):
+def _multiply(inverses, block, gaps, weight, start, size, x, delta):
     """Relax a block by the product of its inverse and the gaps."""
-    for row in range(size):
+    k, rows, first = np.uint64(block), np.uint64(size), np.uint64(start)
+    one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
+    for row in range(rows):
         # Four sums, so that none waits for the other.
         s0 = s1 = s2 = s3 = x.dtype.type(0)
-        column = 0
-        while column + 4 <= size:
-            s0 = multiply_add(inverse[row, column], gaps[column], s0)
-            s1 = multiply_add(inverse[row, column + 1], gaps[column + 1], s1)
-            s2 = multiply_add(inverse[row, column + 2], gaps[column + 2], s2)
-            s3 = multiply_add(inverse[row, column + 3], gaps[column + 3], s3)
-            column += 4
-        while column < size:
-            s0 = multiply_add(inverse[row, column], gaps[column], s0)
-            column += 1
+        column = np.uint64(0)
+        while column + four <= rows:
+            s0 = multiply_add(inverses[k, row, column], gaps[column], s0)
+            s1 = multiply_add(inverses[k, row, column + one], gaps[column + one], s1)
+            s2 = multiply_add(inverses[k, row, column + two], gaps[column + two], s2)
+            s3 = multiply_add(inverses[k, row, column + three], gaps[column + three], s3)
+            column += four
+        while column < rows:
+            s0 = multiply_add(inverses[k, row, column], gaps[column], s0)
+            column += one
         change = weight * ((s0 + s1) + (s2 + s3))
-        delta[start + row] = change
-        x[start + row] += change
+        i = first + row
+        delta[i] = change
+        x[i] += change
 
 
 @jit
@@ -101,10 +104,10 @@ def _visit(data, indices, indptr, split, blocks, solver, first, stop, b, weight,
         k = first + turn if forward else stop - 1 - turn
         start, end = blocks[k], blocks[k + 1]
         if solver.ndim == 3:
-            total += _gaps(data, indices, indptr, split, start, end, b, x, delta, forward, gaps)
-            _multiply(solver[k], gaps, weight, start, end - start, x, delta)
+            total += _gaps(data, indices, indptr, split, start, end, b, x, delta, forward, gaps, 0)
+            _multiply(solver, k, gaps, weight, start, end - start, x, delta)
         else:
-            total += _gaps(data, indices, indptr, split, start, end, b, x, delta, forward, delta[start:end])
+            total += _gaps(data, indices, indptr, split, start, end, b, x, delta, forward, delta, start)
             _substitute(solver, weight, start, end, x, delta)
     return total
 
