@@ -1,7 +1,8 @@
 // Symmetric over-relaxation: as sweeps that read each triangle once, and as a preconditioner.
 //
 // Both are one cooperative launch (sweeps.cuh, triangles.cuh): vectors are written and read by all blocks, with a
-// barrier of the grid between classes. LANES is 1 for short rows and 8 for long ones. Shared memory: the sums of the warps.
+// barrier of the grid between classes. LANES is 1 for short rows and 8 for long ones. Shared memory: the sums of the
+// warps.
 #include "triangles.cuh"
 
 namespace numopt {
