@@ -115,6 +115,8 @@ class Batch(Task):
     def to_gpu(self) -> "Batch":
         import cupy
 
+        if not isinstance(self.matrices, list | tuple):
+            return self  # a part of a batch that is there already
         dense = np.stack([A.toarray() for A in self.matrices])
         return replace(self, matrices=cupy.asarray(dense), rhs=cupy.asarray(self.rhs))
 

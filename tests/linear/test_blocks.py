@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.sparse as sp
 
 from numopt.linear._blocks import inverse_blocks, line_factors
@@ -79,7 +80,7 @@ def test_factors(xp: Any, blocks: list[int], scalar: str, index: str) -> None:
 @pytest.mark.parametrize("values", [[[1.0, 2.0], [2.0, 4.0]], [[0.1, 0.2], [0.3, 0.6]], [[1e-9, 2e3], [2e-9, 4e3]]])
 @pytest.mark.parametrize("how", [inverse_blocks, line_factors])
 def test_a_singular_block_is_named(xp: Any, how: Any, values: list[list[float]]) -> None:
-    A = sp.csr_array(sp.block_diag([np.eye(2), np.array(values), np.eye(2)]))
+    A = sp.csr_array(scipy.linalg.block_diag(np.eye(2), np.array(values), np.eye(2)))
     with pytest.raises(ValueError, match=r"singular diagonal block: number 1, rows 2 to 3"):
         how(*arguments(xp, A, [0, 2, 4, 6]))
 
