@@ -204,7 +204,7 @@ def test_there_is_at_least_one_part_and_no_empty_one(xp: Any, n: int, m: int) ->
 
 
 @pytest.mark.parametrize("real", ["f8", "f4"])
-def test_parallel_forms_give_the_bits_of_the_serial_ones(real: str) -> None:
+def test_parallel_forms_agree_with_the_serial_ones(real: str) -> None:
     n, m, parts = 37, 600, 3
     problem = plan(n, m, (real, real))
     C, f, g, inv_reg = problem
@@ -232,4 +232,9 @@ def test_parallel_forms_give_the_bits_of_the_serial_ones(real: str) -> None:
         kernel.serial(*arguments, *serial)
         kernel.parallel(*arguments, *parallel)
         for first, second in zip(serial, parallel, strict=True):
-            np.testing.assert_array_equal(first, second, err_msg=name)
+            if first.dtype.kind == "i":
+                np.testing.assert_array_equal(first, second, err_msg=name)
+            else:
+                # Sums of positive numbers may be reordered, and on processors with vectors of 512 bits the compiler
+                # picks another width for one form than for the other.
+                np.testing.assert_allclose(first, second, rtol=16 * np.finfo(real).eps, err_msg=name)
