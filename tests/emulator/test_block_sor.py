@@ -5,7 +5,7 @@ import pytest
 
 from numopt.kernels._cuda import block_sor
 from tests.emulator.emulator import Emulator, call
-from tests.kernels.linear import ORDERS, SCALARS, draw, poisson
+from tests.kernels.linear import ORDERS, TYPES, draw, poisson
 from tests.kernels.test_block_sor import KERNELS, Blocks, arrange, check, problem_of
 from tests.kernels.transport import unset
 
@@ -30,8 +30,7 @@ def test_sweeps_follow_the_definition(emulator: Emulator, kernel: str, n: int, m
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("scalar", SCALARS)
-@pytest.mark.parametrize("index", ["i4", "i8"])
+@pytest.mark.parametrize(("scalar", "index"), TYPES)
 @pytest.mark.parametrize(("m", "coloured"), [(5, False), (5, True), (40, True)])
 @pytest.mark.parametrize("order", ORDERS)
 def test_sweeps_in_every_type(

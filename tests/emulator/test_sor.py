@@ -6,7 +6,7 @@ import scipy.sparse as sp
 
 from numopt.kernels._cuda import sor
 from tests.emulator.emulator import Emulator, call
-from tests.kernels.linear import ORDERS, SCALARS, Rows, check_sweeps, draw, poisson, real_of, system
+from tests.kernels.linear import ORDERS, TYPES, Rows, check_sweeps, draw, poisson, real_of, system
 from tests.kernels.transport import unset
 
 
@@ -29,8 +29,7 @@ def test_sweeps_follow_the_definition(emulator: Emulator, n: int, coloured: bool
     check_sweeps(problem, 1.2, 1, start, x, norms)
 
 
-@pytest.mark.parametrize("scalar", SCALARS)
-@pytest.mark.parametrize("index", ["i4", "i8"])
+@pytest.mark.parametrize(("scalar", "index"), TYPES)
 @pytest.mark.parametrize(("coloured", "per_row"), [(False, 4), (True, 4), (True, 20)])
 @pytest.mark.parametrize("order", ORDERS)
 def test_sweeps_in_every_type(
@@ -60,8 +59,7 @@ def test_nan_shows_up_in_the_norm(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("n", [0, 1, 33, 300])
-@pytest.mark.parametrize("scalar", SCALARS)
-@pytest.mark.parametrize("index", ["i4", "i8"])
+@pytest.mark.parametrize(("scalar", "index"), TYPES)
 def test_split_values(emulator: Emulator, n: int, scalar: str, index: str) -> None:
     problem = system(n, scalar, index)
     scale = (0.5 + np.random.default_rng(3).random(n)).astype(real_of(scalar))

@@ -10,7 +10,7 @@ from numopt.kernels._cuda import eisenstat, ssor
 from tests.emulator.emulator import Emulator, call
 from tests.kernels import test_eisenstat, test_ssor
 from tests.kernels.cases import tolerance
-from tests.kernels.linear import SCALARS, Rows, check_sweeps, draw, poisson, real_of, system
+from tests.kernels.linear import TYPES, Rows, check_sweeps, draw, poisson, real_of, system
 from tests.kernels.test_eisenstat import LIMIT, NOT_FINITE, NOT_POSITIVE, REACHED, Problem
 from tests.kernels.transport import unset
 
@@ -43,8 +43,7 @@ def test_sweeps_follow_the_definition(emulator: Emulator, n: int, coloured: bool
     )
 
 
-@pytest.mark.parametrize("scalar", SCALARS)
-@pytest.mark.parametrize("index", ["i4", "i8"])
+@pytest.mark.parametrize(("scalar", "index"), TYPES)
 @pytest.mark.parametrize(("coloured", "per_row"), [(False, 4), (True, 4), (True, 20)])
 def test_sweeps_in_every_type(emulator: Emulator, scalar: str, index: str, coloured: bool, per_row: int) -> None:
     problem = system(65, scalar, index, coloured, per_row)
@@ -59,8 +58,7 @@ def test_nan_shows_up_in_the_norm(emulator: Emulator) -> None:
     assert np.isnan(sweep(emulator, problem, 1.0, np.zeros(33), 2)[2]).all()
 
 
-@pytest.mark.parametrize("scalar", SCALARS)
-@pytest.mark.parametrize("index", ["i4", "i8"])
+@pytest.mark.parametrize(("scalar", "index"), TYPES)
 @pytest.mark.parametrize(("coloured", "per_row"), [(False, 4), (True, 4), (True, 20)])
 @pytest.mark.parametrize("n", [0, 1, 300])
 def test_solve_inverts_the_preconditioner(
@@ -93,8 +91,7 @@ def check_like_numba(emulator: Emulator, problem: Problem, omega: float, steps: 
     np.testing.assert_allclose(found.info[3], problem.norm(found.x), rtol=1e-3, atol=atol * problem.norm(0 * found.x))
 
 
-@pytest.mark.parametrize("scalar", SCALARS)
-@pytest.mark.parametrize("index", ["i4", "i8"])
+@pytest.mark.parametrize(("scalar", "index"), TYPES)
 @pytest.mark.parametrize(("coloured", "per_row"), [(False, 4), (True, 4), (True, 20)])
 def test_steps_of_conjugate_gradients(
     emulator: Emulator, scalar: str, index: str, coloured: bool, per_row: int

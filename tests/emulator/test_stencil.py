@@ -6,7 +6,7 @@ import pytest
 from numopt.kernels._cuda import stencil
 from tests.emulator.emulator import Emulator, call
 from tests.kernels.cases import tolerance
-from tests.kernels.linear import ORDERS, SCALARS, check_sweeps, draw, real_of
+from tests.kernels.linear import ORDERS, SCALARS, TYPES, check_sweeps, draw, real_of
 from tests.kernels.test_stencil import GRIDS, as_rows, coefficients, matrix
 from tests.kernels.transport import unset
 
@@ -41,8 +41,7 @@ def test_sweeps_are_those_over_the_rows_of_the_matrix(
     check_sweeps(rows, 1.2, order, start[place], x[place], norms)
 
 
-@pytest.mark.parametrize("scalar", SCALARS)
-@pytest.mark.parametrize("index", ["i4", "i8"])
+@pytest.mark.parametrize(("scalar", "index"), TYPES)
 @pytest.mark.parametrize("colours", [1, 2])
 @pytest.mark.parametrize("order", ORDERS)
 def test_sweeps_in_every_type(

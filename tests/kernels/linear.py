@@ -8,6 +8,8 @@ import scipy.sparse as sp
 from tests.kernels.cases import tolerance
 
 SCALARS = ["f8", "f4", "c16", "c8"]
+# With an index type each: the two have nothing to do with one another.
+TYPES = [("f8", "i4"), ("f4", "i8"), ("c16", "i8"), ("c8", "i4")]
 ORDERS = [1, -1, 0]
 
 
