@@ -23,7 +23,8 @@ CPU = (
     *(f"sweep-{name}" for name in ("poisson2d-10000", "poisson2d-1000000", *MATRICES)),
     *(f"poisson2d-{n}" for n in (10_000, 102_400, 1_000_000)),
     *MATRICES,
-    "heat-100/1000", "variable-heat-100/1000", "heat-200/100@700", "variable-heat-200/100@700",
+    "heat-100/1000", "variable-heat-100/1000", "variable-heat-100/100@700",
+    "heat-200/100@700", "variable-heat-200/100@700",
     "spilu-64/1000",
     "batch-5000",
 )  # fmt: skip
