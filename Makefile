@@ -7,7 +7,7 @@ BIN         := $(VENV)/bin
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
 .PHONY: help demo test lint types pytest test-slow test-gpu test-sanitize test-boundscheck docs \
-        bench-cutest bench-libsvm bench-pde bench-ot report clean
+        bench-cutest bench-libsvm bench-pde bench-ot bench-linear report clean
 .NOTPARALLEL:
 
 help:
@@ -18,7 +18,7 @@ help:
 	@echo "make test-sanitize     CUDA kernel bodies as C++ under the address, undefined-behaviour and thread sanitizers"
 	@echo "make test-boundscheck  Numba kernels with bounds checking"
 	@echo "make test-gpu          the tests that need a CUDA device"
-	@echo "make bench-cutest | bench-libsvm | bench-pde | bench-ot | report    long benchmarks and their page"
+	@echo "make bench-cutest | bench-libsvm | bench-pde | bench-ot | bench-linear | report    long benchmarks and their page"
 	@echo "make clean             remove what was built (keeps .venv and recorded runs)"
 
 # --- installation ---------------------------------------------------------------------------------------------
@@ -83,11 +83,11 @@ test-gpu:
 	$(BIN)/pytest -m gpu
 
 test-sanitize: $(VENV)/.installed-test
-	NUMOPT_SANITIZE=1 $(BIN)/pytest tests/emulator
+	NUMOPT_SANITIZE=1 $(BIN)/pytest $(PYTEST_ARGS) tests/emulator
 
 # The flag is not part of Numba's cache key: without a cache of its own this leg would reuse unchecked kernels.
 test-boundscheck: $(VENV)/.installed-test
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(CURDIR)/build/numba-boundscheck $(BIN)/pytest -m "not gpu" tests/kernels
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(CURDIR)/build/numba-boundscheck $(BIN)/pytest $(PYTEST_ARGS) -m "not gpu" tests/kernels
 
 # --- benchmarks -----------------------------------------------------------------------------------------------
 
@@ -103,6 +103,10 @@ bench-pde: $(VENV)/.installed-demo
 bench-ot: $(VENV)/.installed-demo
 	$(BIN)/numopt bench ot
 	$(BIN)/numopt bench ot-paper
+
+bench-linear: $(VENV)/.installed-demo
+	$(BIN)/numopt bench linear
+	$(BIN)/numopt bench linear-paper
 
 report: $(VENV)/.installed-demo
 	$(BIN)/numopt report
