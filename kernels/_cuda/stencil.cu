@@ -6,7 +6,7 @@
 // sweep follows two diagonals behind, with a team of its own: what it changes is not read by the one before any more,
 // and what it reads that one has left behind. So the barriers of one sweep serve for as many as there are teams.
 // With one block the barrier is that of the block. x and delta are written and read by all threads; no shared memory.
-// stencil_product: any grid, one thread per point.
+// stencil_product: any grid, any block.
 // Deterministic: the norms depend on the number of teams and warps, everything else on nothing.
 #include "complex.cuh"
 #include "sweeps.cuh"
@@ -162,14 +162,15 @@ template <typename Scalar, typename Index>
 __global__ void stencil_product(const Scalar* __restrict__ coefficients, int64 nz, int64 ny, int64 nx,
                                 const Scalar* __restrict__ x, Scalar* __restrict__ y) {
     const Grid<Scalar, Index> grid(coefficients, nz, ny, nx);
-    const int64 place = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (place >= nz * ny * nx) return;
-    const Index i = static_cast<Index>(place);
-    const Index line = i / grid.nx;
-    Scalar sum = grid.c[0] * x[i];
-    grid.around(line / grid.ny, line % grid.ny, i % grid.nx,
-                [&](Scalar coefficient, Index offset, int) { sum += coefficient * x[i + offset]; });
-    y[i] = sum;
+    const int64 step = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 place = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; place < nz * ny * nx; place += step) {
+        const Index i = static_cast<Index>(place);
+        const Index line = i / grid.nx;
+        Scalar sum = grid.c[0] * x[i];
+        grid.around(line / grid.ny, line % grid.ny, i % grid.nx,
+                    [&](Scalar coefficient, Index offset, int) { sum += coefficient * x[i + offset]; });
+        y[i] = sum;
+    }
 }
 
 }  // namespace numopt

@@ -59,7 +59,7 @@ class Twins:
     Parameters
     ----------
     serial, parallel : Numba dispatchers
-        Same arguments, same results.
+        Same arguments, same results; sums may differ in their order where `fastmath` lets the compiler choose it.
     work : callable
         Takes the kernel's arguments and returns about how many multiply-adds they ask for.
     """

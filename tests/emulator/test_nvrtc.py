@@ -50,7 +50,7 @@ REGISTERS = {
     "block_sor_sweeps": Registers(budget=152, measured=140),
     "line_sor_sweeps": Registers(budget=176, measured=164),
     "stencil_sweeps": Registers(budget=128, measured=118),
-    "stencil_product": Registers(budget=64, measured=56),
+    "stencil_product": Registers(budget=72, measured=66),
     "sor_batch": Registers(budget=80, measured=72),
     "ssor_sweeps": Registers(budget=120, measured=108),
     "ssor_solve": Registers(budget=88, measured=76),
