@@ -136,7 +136,7 @@ def _sweep(
     k = kernels.bind(xp)
     size = k.sor_batch_work(n_systems, int(batch.b.shape[1]), int(arrangement.indices.shape[0]))
     work = xp.empty(size, dtype=x.dtype, device=device_of(b))
-    for _ in range(_PASSES):
+    for turn in range(_PASSES):
         chosen = asarray_like(todo, **here)
         part = todo.size < n_systems
         bs, xs = (xp.take(v, chosen, axis=0) if part else v for v in (b, x))
@@ -144,14 +144,14 @@ def _sweep(
         norms = xp.empty(todo.size, dtype=xp.float64, device=device_of(b))
         k.sor_batch(
             values, *places, asarray_like(which[todo], **here), bs, asarray_like(omegas[todo], **here), order,
-            asarray_like(targets[todo], **here), maxiter, xs, work, counts, norms,
+            asarray_like(targets[todo], **here), maxiter - int(nit[todo].max()), xs, work, counts, norms,
         )  # fmt: skip
         if part:
-            moved = xp.zeros_like(x)
-            for place, system in enumerate(todo.tolist()):
-                moved[system, :] = xs[place, :]
-            x = xp.where(asarray_like(np.isin(np.arange(n_systems), todo), **here)[:, None], moved, x)
-        nit[todo] += to_host(counts)
+            place, again = np.zeros(n_systems, dtype=np.int64), np.zeros(n_systems, dtype=bool)
+            place[todo], again[todo] = np.arange(todo.size), True
+            x = xp.where(asarray_like(again, **here)[:, None], xp.take(xs, asarray_like(place, **here), axis=0), x)
+        # Iterate 0 of a later pass is the one after the last that was counted.
+        nit[todo] += to_host(counts) + int(turn > 0)
         found[todo] = to_host(norms)
         # The norm belongs to the iterate before the last sweep. Of a matrix that is not normal the last one may be
         # worse again: such a system goes on.

@@ -1,28 +1,24 @@
 """Conjugate gradients, plain, preconditioned, and with SSOR in Eisenstat's form."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from scipy.optimize import OptimizeResult
 
 from numopt._array import asarray_like, is_array, is_linear_operator, is_sparse, scalars
-from numopt._core.callback import wrap_callback
-from numopt._core.history import History
-from numopt._core.messages import outcome_message
-from numopt._core.progress import Progress
-from numopt._core.result import make_result
 from numopt._core.status import Status
-from numopt._core.timer import Deadline
-from numopt._core.validation import check_scalar, check_verbose
+from numopt._core.validation import check_scalar
 from numopt._krylov import pcg
 from numopt._operator import as_operator
 from numopt._rng import default_rng
 from numopt._typing import Array
 from numopt.linear._eisenstat import EisenstatCG
-from numopt.linear._result import solved_at_once
+from numopt.linear._pattern import Layout
+from numopt.linear._report import Report
 from numopt.linear._solve import rounding_floor
 from numopt.linear._sor import check_layout, check_omega
-from numopt.linear._system import LinearSystem, check_limits, check_system, real_dtype
+from numopt.linear._system import System, check_system, real_dtype
 
 __all__ = ["cg"]
 
@@ -130,25 +126,29 @@ def cg(
     """
     if M is not None and ssor_omega is not None:
         raise ValueError("`M` and `ssor_omega` are two preconditioners; give one of them.")
-    if time_limit is not None:
-        time_limit = check_scalar(time_limit, "time_limit", low=0)
+    omega = None if ssor_omega is None else check_omega(ssor_omega)
     layout = check_layout(ordering, 1, reverse=bool(reverse))
     every = _check_every(check)
-    system = check_system(A, b, x0, check_finite=check_finite, operators=ssor_omega is None)
-    target, limit = check_limits(system, rtol, atol, maxiter)
-    run = _Run(system, target, limit, time_limit, callback, history, check_verbose(verbose))
-    if ssor_omega is not None:
-        omega = check_omega(ssor_omega)
-        if not assume_symmetric:
-            check_symmetric(system)
-        result = solved_at_once(system, omega=omega) if system.b_norm == 0 else run.eisenstat(layout, omega, every)
+    system = check_system(A, b, x0, check_finite=check_finite, operators=omega is None)
+    report = Report(
+        system, "cg", "iteration", rtol=rtol, atol=atol, maxiter=maxiter, time_limit=time_limit, callback=callback,
+        history=history, verbose=verbose,
+    )  # fmt: skip
+    if omega is not None and not assume_symmetric:
+        check_symmetric(system)
+    precond = _as_map(M, system)
+    if system.b_norm == 0:
+        result = report.zero(omega)
+    elif not math.isfinite(system.b_norm):
+        result = report.result(system.start(), math.nan, Status.NONFINITE, 0, omega=omega, remedies=_REMEDIES)
+    elif omega is None:
+        result = _plain(system, report, precond)
     else:
-        precond = _as_map(M, system)
-        result = solved_at_once(system, omega=None) if system.b_norm == 0 else run.plain(precond)
+        result = _eisenstat(system, report, layout, omega, every)
     return (result.x, int(result.status)) if return_info else result
 
 
-def check_symmetric(system: LinearSystem) -> None:
+def check_symmetric(system: System) -> None:
     """Raise a ValueError unless ``u^H A v`` is the conjugate of ``v^H A u`` for a pair without structure."""
     xp = system.xp
     u = asarray_like(default_rng(0).random(system.n) - 0.5, system.b, dtype=system.b.dtype)
@@ -164,143 +164,96 @@ def check_symmetric(system: LinearSystem) -> None:
         )
 
 
-class _Run:
-    """One solve: the limits, what is recorded, and the result."""
+def _plain(system: System, report: Report, precond: Callable[[Array], Array] | None) -> OptimizeResult:
+    """Conjugate gradients on the matrix as it is."""
+    count, stopped = 0, None
 
-    def __init__(
-        self,
-        system: LinearSystem,
-        target: float,
-        maxiter: int,
-        time_limit: float | None,
-        callback: Callable[..., Any] | None,
-        history: bool,
-        verbose: int,
-    ) -> None:
-        self.system, self.target, self.maxiter = system, target, maxiter
-        self.deadline = Deadline(time_limit)
-        self.stop = wrap_callback(callback)
-        self.record = History() if history else None
-        self.progress = Progress(verbose, "cg", maxiter)
-        self.stopped: Status | None = None
+    def look(x: Array, norm: float) -> bool:
+        nonlocal count, stopped
+        count += 1
+        report.note(count, [norm])
+        # The iterate goes on changing: a callback gets a copy.
+        if report.stops(count, norm, lambda: system.xp.asarray(x, copy=True)):
+            stopped = Status.CALLBACK
+        elif report.deadline.expired():
+            stopped = Status.TIME_LIMIT
+        return stopped is not None
 
-    def note(self, nit: int, norm: float, x: Callable[[], Array]) -> bool:
-        """Record an iteration; tell whether the callback or the clock ends the solve."""
-        fields = {"residual": norm, "relative_residual": norm / self.system.b_norm}
-        if self.record is not None:
-            self.record.append(nit=nit, **fields, seconds=self.deadline.elapsed())
-        if self.progress.verbose:
-            self.progress.update(nit, fields)
-        if self.stop is not None:
-            shown = {"x": x(), "residual_norm": norm, "relative_residual": fields["relative_residual"], "nit": nit}
-            if self.stop(make_result(shown)):
-                self.stopped = Status.CALLBACK
-        if self.stopped is None and self.deadline.expired():
-            self.stopped = Status.TIME_LIMIT
-        return self.stopped is not None
+    with report.progress:
+        found = pcg(
+            system.A.matvec,
+            system.b,
+            x0=system.x0,
+            precond=precond,
+            rtol=0.0,
+            atol=report.target,
+            maxiter=report.maxiter,
+            callback=look if report.looks or report.deadline.time_limit is not None else None,
+        )
+    residual = found.relative_residual * system.b_norm
+    if found.converged:
+        status = Status.CONVERGED
+    elif stopped is not None:
+        status = stopped
+    elif found.indefinite:
+        status = Status.INDEFINITE
+    elif not math.isfinite(residual):
+        status = Status.NONFINITE
+    elif found.nit >= report.maxiter:
+        status = Status.MAXITER
+    else:
+        status = _floor(system, found.x, residual)
+    return report.result(found.x, residual, status, found.nit, omega=None, remedies=_REMEDIES)
 
-    @property
-    def each(self) -> bool:
-        """Whether somebody looks at every iteration."""
-        return self.stop is not None or self.record is not None or self.progress.verbose > 0
 
-    def plain(self, precond: Callable[[Array], Array] | None) -> OptimizeResult:
-        """Conjugate gradients on the matrix as it is."""
-        system, count = self.system, 0
+def _eisenstat(system: System, report: Report, layout: Layout, omega: float, every: int) -> OptimizeResult:
+    """Conjugate gradients preconditioned by SSOR."""
+    engine = EisenstatCG(system, layout, omega, every=1 if report.looks else every, one_by_one=report.looks)
+    if engine.bad_row is not None:
+        start, detail = system.start(), f"The diagonal entry of row {engine.bad_row} is not a positive number"
+        return report.result(
+            start, system.residual_norm(start), Status.INDEFINITE, 0, omega=omega, remedies=_REMEDIES, detail=detail
+        )
+    status: Status | None = None
+    residual = engine.start()
+    with report.progress:
+        while status is None:
+            if residual <= report.target:
+                status = Status.CONVERGED
+            elif engine.nit >= report.maxiter:
+                status = Status.MAXITER
+            else:
+                status = engine.advance(report.target, report.maxiter - engine.nit)
+                if status is None:
+                    residual, status = _look(system, report, engine, residual)
+    x = engine.answer()
+    # At the end of a restart the residual of this very iterate was computed.
+    residual = residual if engine.is_fresh else system.residual_norm(x)
+    return report.result(x, residual, status, engine.nit, omega=omega, remedies=_REMEDIES)
 
-        def look(x: Array, norm: float) -> bool:
-            nonlocal count
-            count += 1
-            return self.note(count, norm, lambda: system.xp.asarray(x, copy=True))
 
-        with self.progress:
-            found = pcg(
-                system.A.matvec,
-                system.b,
-                x0=system.x0,
-                precond=precond,
-                rtol=0.0,
-                atol=self.target,
-                maxiter=self.maxiter,
-                # The live iterate: the callbacks of users get copies.
-                callback=look if self.each or self.deadline.time_limit is not None else None,
-            )
-        if found.converged:
-            status = Status.CONVERGED
-        elif self.stopped is not None:
-            status = self.stopped
-        elif found.indefinite:
-            status = Status.INDEFINITE
-        elif found.nit >= self.maxiter:
-            status = Status.MAXITER
-        else:
-            status = self._floor(found.x, found.relative_residual * system.b_norm)
-        return self.result(found.x, found.relative_residual * system.b_norm, status, found.nit, None)
+def _look(system: System, report: Report, engine: EisenstatCG, before: float) -> tuple[float, Status | None]:
+    """Return the residual norm last computed by a product, `before` until now, and how the solve ends, if it does."""
+    report.note(engine.nit, [engine.norm])
+    stopped = report.stops(engine.nit, engine.norm, engine.answer)
+    residual = before
+    if engine.norm <= report.target:
+        # The recurrence says so: the product decides. Restarts are worth while as they halve it.
+        residual = engine.restart()
+        if residual <= report.target:
+            return residual, None
+    if stopped:
+        return residual, Status.CALLBACK
+    if report.deadline.expired():
+        return residual, Status.TIME_LIMIT
+    if engine.is_fresh and residual > 0.5 * before:
+        return residual, _floor(system, engine.answer(), residual)
+    return residual, None
 
-    def eisenstat(self, layout: Any, omega: float, every: int) -> OptimizeResult:
-        """Conjugate gradients preconditioned by SSOR."""
-        system = self.system
-        engine = EisenstatCG(system, layout, omega, every=1 if self.each else every, one_by_one=self.each)
-        if engine.bad_row is not None:
-            detail = f"The diagonal entry of row {engine.bad_row} is not a positive number"
-            start = system.start()
-            return self.result(start, system.residual_norm(start), Status.INDEFINITE, 0, omega, detail=detail)
-        status: Status | None = None
-        residual = engine.start()
-        with self.progress:
-            while status is None:
-                if residual <= self.target:
-                    status = Status.CONVERGED
-                elif engine.nit >= self.maxiter:
-                    status = Status.MAXITER
-                else:
-                    status = engine.advance(self.target, self.maxiter - engine.nit)
-                    if status is None and self.note(engine.nit, engine.norm, engine.answer):
-                        status = self.stopped
-                    if status is None and engine.norm <= self.target:
-                        # The recurrence says so: the product decides. Restarts are worth while as they halve it.
-                        before, residual = residual, engine.restart()
-                        if residual > self.target and residual > 0.5 * before:
-                            status = self._floor(engine.answer(), residual)
-        x = engine.answer()
-        # At the end of a restart the residual of this very iterate was computed.
-        return self.result(x, residual if engine.is_fresh else system.residual_norm(x), status, engine.nit, omega)
 
-    def _floor(self, x: Array, residual: float) -> Status:
-        """Say why the true residual no longer falls."""
-        return Status.PRECISION if residual <= 100 * rounding_floor(self.system, x) else Status.STALLED
-
-    def result(
-        self, x: Array, residual: float, status: Status, nit: int, omega: float | None, *, detail: str | None = None
-    ) -> OptimizeResult:
-        """Return the result at x, whose residual norm was computed by a product; never a worse point than the start."""
-        system = self.system
-        if status is not Status.CONVERGED:
-            start = system.start()
-            at_start = system.residual_norm(start)
-            if not residual <= at_start:
-                x, residual = start, at_start
-        fields = {
-            "x": x,
-            "residual_norm": residual,
-            "relative_residual": residual / system.b_norm,
-            "status": status,
-            "message": outcome_message(
-                status,
-                measure_name="residual norm",
-                value=residual,
-                tol=self.target,
-                nit=nit,
-                remedy=_REMEDIES.get(status),
-                detail=detail,
-            ),
-            "nit": nit,
-            "omega": omega,
-            "time": self.deadline.elapsed(),
-        }
-        if self.record is not None:
-            fields["history"] = self.record.asdict()
-        return make_result(fields)
+def _floor(system: System, x: Array, residual: float) -> Status:
+    """Say why the true residual no longer falls."""
+    return Status.PRECISION if residual <= 100 * rounding_floor(system, x) else Status.STALLED
 
 
 _REMEDIES = {
@@ -308,6 +261,7 @@ _REMEDIES = {
     Status.PRECISION: "ask for a larger rtol, or solve in float64",
     Status.STALLED: "check that `A` and the preconditioner are symmetric positive definite",
     Status.MAXITER: "raise maxiter or use a better preconditioner",
+    Status.NONFINITE: "check `A`, `b` and `x0` for NaN and infinite values",
 }
 
 
@@ -319,7 +273,7 @@ def _check_every(check: str | int) -> int:
     return check_scalar(check, "check", kind=int, low=1)
 
 
-def _as_map(M: Any, system: LinearSystem) -> Callable[[Array], Array] | None:
+def _as_map(M: Any, system: System) -> Callable[[Array], Array] | None:
     if M is None:
         return None
     shape = getattr(M, "shape", None)

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from numopt._array import namespace
 from numopt._typing import Array
-from numopt.linear._relaxation import Relaxation, SymmetricRelaxation
+from numopt.linear._relaxation import SymmetricRelaxation
 
 __all__ = ["ChebyshevRelaxation"]
 
@@ -14,7 +15,7 @@ _FIRST_PHASE = 5
 _MAX_RADIUS = 1 - 1e-12
 
 
-class ChebyshevRelaxation(Relaxation):
+class ChebyshevRelaxation:
     """Semi-iteration on symmetric sweeps, whose iteration matrix has its spectrum in [0, radius], radius < 1.
 
     With a sweep S the iterates are ``x_{k+1} = x_{k-1} + w_k (g (S x_k - x_k) + x_k - x_{k-1})``. A phase keeps one
@@ -22,19 +23,13 @@ class ChebyshevRelaxation(Relaxation):
     section 5.4), unless it was as good as the estimate promised.
     """
 
-    def __init__(self, engine: Relaxation) -> None:
-        assert isinstance(engine, SymmetricRelaxation)
+    def __init__(self, engine: SymmetricRelaxation) -> None:
         self._engine = engine
         self.omega, self.work = engine.omega, engine.work
         self.radius = 0.0
         self._norm_at_start = math.nan
         self._length = _FIRST_PHASE
         self._begin()
-
-    @property
-    def x(self) -> Array:
-        """The iterate, in the order of the sweeps."""
-        return self._engine.x
 
     def sweep(self, count: int) -> "np.ndarray[Any, Any]":
         """Do `count` accelerated sweeps; return ``||b - A x||_2`` before each of them."""
@@ -44,9 +39,6 @@ class ChebyshevRelaxation(Relaxation):
         """Return the iterate in the order of the unknowns."""
         return self._engine.answer()
 
-    def _advance(self, norms: Array) -> None:
-        raise NotImplementedError
-
     def _begin(self) -> None:
         """Start a phase: the recurrence begins anew from the iterate."""
         self._done = 0
@@ -54,7 +46,7 @@ class ChebyshevRelaxation(Relaxation):
         self._before: tuple[Array, Array] | None = None
 
     def _step(self) -> "np.ndarray[Any, Any]":
-        engine, xp = self._engine, self._engine._xp
+        engine, xp = self._engine, namespace(self._engine.x)
         here = xp.asarray(engine.x, copy=True), xp.asarray(engine.upper, copy=True)
         norm = engine.sweep(1)
         if self._done == self._length:

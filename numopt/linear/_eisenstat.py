@@ -11,7 +11,7 @@ from numopt._typing import Array
 from numopt.linear._pattern import Layout
 from numopt.linear._relaxation import split_values
 from numopt.linear._scaling import positive_roots
-from numopt.linear._system import LinearSystem, rows_of
+from numopt.linear._system import System, rows_of
 
 __all__ = ["EisenstatCG"]
 
@@ -36,7 +36,7 @@ class EisenstatCG:
         Whether the iterate is still that of the last `start` or `restart`.
     """
 
-    def __init__(self, system: LinearSystem, layout: Layout, omega: float, *, every: int, one_by_one: bool) -> None:
+    def __init__(self, system: System, layout: Layout, omega: float, *, every: int, one_by_one: bool) -> None:
         xp = system.xp
         data, arrangement = rows_of(system).arrange(layout)
         self.bad_row, root = positive_roots(data, arrangement)

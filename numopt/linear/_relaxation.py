@@ -11,7 +11,7 @@ from numopt._typing import Array
 from numopt.linear._blocks import inverse_blocks, line_factors
 from numopt.linear._pattern import Arrangement, Layout
 from numopt.linear._stencil import Stencil
-from numopt.linear._system import LinearSystem, Rows, check_rows, real_dtype
+from numopt.linear._system import Rows, System, check_rows, real_dtype
 
 __all__ = ["ORDERS", "Relaxation", "SymmetricRelaxation", "make_relaxation", "split_values"]
 
@@ -30,9 +30,7 @@ class Relaxation(ABC):
         Multiply-adds of a sweep, about.
     """
 
-    def __init__(
-        self, system: LinearSystem, omega: float, order: int, arrangement: Arrangement | None, work: int
-    ) -> None:
+    def __init__(self, system: System, omega: float, order: int, arrangement: Arrangement | None, work: int) -> None:
         xp = system.xp
         self._xp, self._k = xp, kernels.bind(xp)
         self._arrangement = arrangement
@@ -61,7 +59,7 @@ class Relaxation(ABC):
 class RowRelaxation(Relaxation):
     """Point by point over the rows of a matrix."""
 
-    def __init__(self, system: LinearSystem, rows: Rows, layout: Layout, omega: float, order: int) -> None:
+    def __init__(self, system: System, rows: Rows, layout: Layout, omega: float, order: int) -> None:
         data, arrangement = rows.arrange(layout)
         super().__init__(system, omega, order, arrangement, data.shape[0])
         inverse = 1 / system.xp.take(data, arrangement.split, axis=0)
@@ -74,7 +72,7 @@ class RowRelaxation(Relaxation):
 class SymmetricRelaxation(Relaxation):
     """Symmetric sweeps that read each triangle of the matrix once."""
 
-    def __init__(self, system: LinearSystem, rows: Rows, layout: Layout, omega: float) -> None:
+    def __init__(self, system: System, rows: Rows, layout: Layout, omega: float) -> None:
         xp = system.xp
         data, arrangement = rows.arrange(layout)
         super().__init__(system, omega, SYMMETRIC, arrangement, data.shape[0])
@@ -95,7 +93,7 @@ class SymmetricRelaxation(Relaxation):
 class BlockRelaxation(Relaxation):
     """Block by block with dense diagonal blocks."""
 
-    def __init__(self, system: LinearSystem, rows: Rows, layout: Layout, omega: float, order: int) -> None:
+    def __init__(self, system: System, rows: Rows, layout: Layout, omega: float, order: int) -> None:
         data, arrangement = rows.arrange(layout)
         super().__init__(system, omega, order, arrangement, data.shape[0] + system.n * layout.block_size)
         inverses = inverse_blocks(data, arrangement.indices, arrangement.indptr, arrangement.blocks)
@@ -111,7 +109,7 @@ class BlockRelaxation(Relaxation):
 class LineRelaxation(Relaxation):
     """Line by line with tridiagonal diagonal blocks."""
 
-    def __init__(self, system: LinearSystem, rows: Rows, layout: Layout, omega: float, order: int) -> None:
+    def __init__(self, system: System, rows: Rows, layout: Layout, omega: float, order: int) -> None:
         data, arrangement = rows.arrange(layout)
         super().__init__(system, omega, order, arrangement, data.shape[0] + 3 * system.n)
         factors = line_factors(data, arrangement.indices, arrangement.indptr, arrangement.blocks)
@@ -127,7 +125,7 @@ class LineRelaxation(Relaxation):
 class StencilRelaxation(Relaxation):
     """Point by point over a grid, without a matrix."""
 
-    def __init__(self, system: LinearSystem, stencil: Stencil, colours: int, omega: float, order: int) -> None:
+    def __init__(self, system: System, stencil: Stencil, colours: int, omega: float, order: int) -> None:
         super().__init__(system, omega, order, None, len(stencil.coefficients) * system.n)
         self._stencil = (stencil.seven(system.b), *stencil.sizes, colours)
 
@@ -135,10 +133,8 @@ class StencilRelaxation(Relaxation):
         self._k.stencil_sweeps(*self._stencil, self._b, self.omega, self._order, self.x, self._delta, norms)
 
 
-def make_relaxation(
-    system: LinearSystem, layout: Layout, omega: float, order: int, *, rows: bool = False
-) -> Relaxation:
-    """Return the engine for a matrix and a layout; with `rows` also stencils become matrices.
+def make_relaxation(system: System, layout: Layout, omega: float, order: int) -> Relaxation:
+    """Return the engine for a matrix and a layout.
 
     Raises
     ------
@@ -146,22 +142,17 @@ def make_relaxation(
         If the matrix does not admit it: zero diagonal, singular diagonal block, not two-colourable.
     """
     stencil = system.A
-    if (
-        isinstance(stencil, Stencil)
-        and not rows
-        and not layout.is_block
-        and layout.ordering in ("natural", "red-black")
-    ):
+    if isinstance(stencil, Stencil) and not layout.is_block and layout.ordering in ("natural", "red-black"):
         colours = 2 if layout.ordering == "red-black" else 1
         return StencilRelaxation(system, stencil, colours, omega, order)
-    matrix = check_rows(system)
+    rows = check_rows(system)
     if layout.is_line:
-        return LineRelaxation(system, matrix, layout, omega, order)
+        return LineRelaxation(system, rows, layout, omega, order)
     if layout.is_block:
-        return BlockRelaxation(system, matrix, layout, omega, order)
+        return BlockRelaxation(system, rows, layout, omega, order)
     if order == SYMMETRIC:
-        return SymmetricRelaxation(system, matrix, layout, omega)
-    return RowRelaxation(system, matrix, layout, omega, order)
+        return SymmetricRelaxation(system, rows, layout, omega)
+    return RowRelaxation(system, rows, layout, omega, order)
 
 
 def split_values(data: Array, arrangement: Arrangement, scale: Array) -> tuple[Array, Array]:
@@ -177,7 +168,7 @@ def split_values(data: Array, arrangement: Arrangement, scale: Array) -> tuple[A
     return ldata, udata
 
 
-def _upper_product(system: LinearSystem, arrangement: Arrangement, udata: Array, x: Array) -> Array:
+def _upper_product(system: System, arrangement: Arrangement, udata: Array, x: Array) -> Array:
     """Return U x in the order of an arrangement."""
     xp = system.xp
     if system.x0 is None:

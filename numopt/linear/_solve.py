@@ -1,27 +1,20 @@
-"""The loop of relaxation: slices of sweeps, the stopping rules, the result."""
+"""The loop of relaxation: slices of sweeps, and the stopping rules."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.optimize import OptimizeResult
 
-from numopt._array import is_cupy, is_sparse, scalars
-from numopt._core.callback import wrap_callback
-from numopt._core.history import History
-from numopt._core.messages import outcome_message
-from numopt._core.progress import Progress
-from numopt._core.result import make_result
+from numopt._array import is_cupy, is_linear_operator, scalars
 from numopt._core.status import Status
-from numopt._core.timer import Deadline
 from numopt._typing import Array
-from numopt.linear._relaxation import Relaxation
+from numopt.linear._report import Report
 from numopt.linear._stencil import Stencil
-from numopt.linear._system import LinearSystem, real_dtype
+from numopt.linear._system import System, real_dtype
 
-__all__ = ["Control", "relax", "rounding_floor"]
+__all__ = ["Engine", "relax", "rounding_floor"]
 
 GROWTH = 1e10
 STALL_SWEEPS = 50
@@ -34,17 +27,16 @@ GPU_SECONDS = 2e-11
 MAX_SLICE = 1000
 
 
-@dataclass
-class Control:
-    """What a caller may ask of the loop; `check` is 0 for residuals found in the sweeps, else every how many sweeps."""
+class Engine(Protocol):
+    """What the loop asks of a method: `Relaxation` has it, and so has its Chebyshev acceleration."""
 
-    target: float
-    maxiter: int
-    check: int = 0
-    time_limit: float | None = None
-    callback: Callable[..., Any] | None = None
-    history: bool = False
-    verbose: int = 0
+    omega: float
+    work: int
+    """Multiply-adds of a sweep, about."""
+
+    def sweep(self, count: int) -> "np.ndarray[Any, Any]": ...  # residual norms before each of the sweeps
+
+    def answer(self) -> Array: ...  # the iterate, an array of its own
 
 
 @dataclass
@@ -100,31 +92,29 @@ class _Path:
         return self.nit - self.best_at >= 20 * STALL_SWEEPS
 
 
-def relax(system: LinearSystem, engine: Relaxation, *, name: str, control: Control) -> OptimizeResult:
+def relax(system: System, engine: Engine, report: Report, *, check: int) -> OptimizeResult:
     """Sweep until ``||b - A x|| <= target`` or a limit, growth or rounding ends it.
 
-    With residuals found inside the sweeps the norm of iterate k is known one sweep later: nit = k is reported and
-    iterate k + 1, or a later one, is returned once its own residual has been computed and meets the target.
+    With `check` 0 residuals are found inside the sweeps, and the norm of iterate k is known one sweep later: nit = k is
+    reported and iterate k + 1, or a later one, is returned once its own residual has been computed and meets the
+    target. Else they are computed every `check` sweeps.
     """
-    with Progress(control.verbose, name, control.maxiter) as progress:
-        run = _Run(system, engine, control, progress)
+    run = _Run(system, engine, report)
+    with report.progress:
         # A callback sees the iterate that belongs to the residual.
-        return run.exact(max(control.check, 1)) if control.check or run.stop is not None else run.lagged()
+        return run.exact(max(check, 1)) if check or report.has_callback else run.lagged()
 
 
 class _Run:
     """One solve."""
 
-    def __init__(self, system: LinearSystem, engine: Relaxation, control: Control, progress: Progress) -> None:
-        self._system, self._engine, self._control, self._progress = system, engine, control, progress
-        self._deadline = Deadline(control.time_limit)
-        self.stop = wrap_callback(control.callback)
-        self._record = History() if control.history else None
-        self._path = _Path(control.target)
+    def __init__(self, system: System, engine: Engine, report: Report) -> None:
+        self._system, self._engine, self._report = system, engine, report
+        self._path = _Path(report.target)
 
     def exact(self, every: int) -> OptimizeResult:
         """Sweep with residuals computed by products."""
-        path, system, engine = self._path, self._system, self._engine
+        path, system, engine, report = self._path, self._system, self._engine, self._report
         best, nit = system.start(), 0
         while True:
             x = engine.answer()
@@ -132,32 +122,32 @@ class _Run:
             if path.best_at == nit:
                 best = x
             status = self._verdict(path.last)
-            if status is None and self.stop is not None and self.stop(self._intermediate(x)):
+            if status is None and report.stops(nit, path.last, lambda x=x: x):  # type: ignore[misc]
                 status = Status.CALLBACK
             if status is not None:
                 return self._result(best, path.best, status)
-            count = min(every, self._control.maxiter - nit)
+            count = min(every, report.maxiter - nit)
             engine.sweep(count)
             nit += count
 
     def lagged(self) -> OptimizeResult:
         """Sweep with residuals that the sweeps themselves find."""
-        path, target, maxiter = self._path, self._control.target, self._control.maxiter
-        slices = _Slices(self._engine.work, gpu=is_cupy(self._system.xp))
+        path, engine, report = self._path, self._engine, self._report
+        slices = _Slices(engine.work, gpu=is_cupy(self._system.xp))
         nit = 0
         while True:
-            count = slices.next(path, maxiter + 1 - nit)
-            norms = self._engine.sweep(count)
+            count = slices.next(path, report.maxiter + 1 - nit)
+            norms = engine.sweep(count)
             seen = path.end_of(norms)
             self._note(nit, norms[:seen])
             x, proven = None, math.inf
-            if path.last <= target:
-                x = self._engine.answer()
+            if path.last <= report.target:
+                x = engine.answer()
                 proven = self._system.residual_norm(x)
             status = self._verdict(proven)
             if status is not None:
                 if x is None:
-                    x = self._engine.answer()
+                    x = engine.answer()
                     proven = self._system.residual_norm(x)
                 return self._result(x, proven, status)
             if seen < count:
@@ -166,19 +156,12 @@ class _Run:
 
     def _note(self, start: int, norms: "np.ndarray[Any, Any]") -> None:
         self._path.extend(start, norms)
-        if self._record is None and not self._progress.verbose:
-            return
-        for nit, value in enumerate(norms.tolist(), start=start):
-            fields = {"residual": value, "relative_residual": value / self._system.b_norm}
-            if self._record is not None:
-                self._record.append(nit=nit, **fields, seconds=self._deadline.elapsed())
-            if self._progress.verbose:
-                self._progress.update(nit, fields)
+        self._report.note(start, norms.tolist())
 
     def _verdict(self, proven: float) -> Status | None:
         """Say how the solve ends here, None to go on; `proven` is the residual of what would be returned."""
         path = self._path
-        if proven <= self._control.target:
+        if proven <= self._report.target:
             return Status.CONVERGED
         if math.isnan(path.first):
             return Status.NONFINITE
@@ -190,38 +173,16 @@ class _Run:
             return Status.PRECISION
         if path.is_stalled:
             return Status.STALLED
-        if path.nit >= self._control.maxiter:
+        if path.nit >= self._report.maxiter:
             return Status.MAXITER
-        if self._deadline.expired():
+        if self._report.deadline.expired():
             return Status.TIME_LIMIT
         return None
 
-    def _intermediate(self, x: Array) -> OptimizeResult:
-        path = self._path
-        fields = {"x": x, "residual_norm": path.last, "relative_residual": path.last / self._system.b_norm}
-        return make_result({**fields, "nit": path.nit})
-
     def _result(self, x: Array, residual: float, status: Status) -> OptimizeResult:
-        """Return the result at x, whose residual norm was computed by a product; never a worse point than the start."""
-        system, target, nit, omega = self._system, self._control.target, self._path.nit, self._engine.omega
-        if status is not Status.CONVERGED:
-            start = system.start()
-            at_start = system.residual_norm(start)
-            if not residual <= at_start:
-                x, residual = start, at_start
-        fields = {
-            "x": x,
-            "residual_norm": residual,
-            "relative_residual": residual / system.b_norm,
-            "status": status,
-            "message": _message(status, residual, target, nit, omega),
-            "nit": nit,
-            "omega": omega,
-            "time": self._deadline.elapsed(),
-        }
-        if self._record is not None:
-            fields["history"] = self._record.asdict()
-        return make_result(fields)
+        omega = self._engine.omega
+        detail = f"omega was {omega:g}" if status in (Status.MAXITER, Status.DIVERGED, Status.STALLED) else None
+        return self._report.result(x, residual, status, self._path.nit, omega=omega, remedies=_REMEDIES, detail=detail)
 
 
 class _Slices:
@@ -244,16 +205,16 @@ class _Slices:
         return int(max(1, min(most, self._most, max(needed, self._least))))
 
 
-def rounding_floor(system: LinearSystem, x: Array) -> float:
+def rounding_floor(system: System, x: Array) -> float:
     """Return the residual norm that rounding alone explains: a few units of ``| A | | x | + | b |``."""
     xp = system.xp
     A, size = system.A, xp.abs(x)
     if isinstance(A, Stencil):
         product = Stencil(A.grid, abs(A.coefficients)) @ size
-    elif is_sparse(A.A) or hasattr(A.A, "__array_namespace__") or hasattr(A.A, "ndim"):
-        product = abs(A.A) @ size
-    else:  # a LinearOperator shows no entries
+    elif is_linear_operator(A.A):  # shows no entries
         product = xp.abs(A.matvec(x))
+    else:
+        product = abs(A.A) @ size
     (scale,) = scalars(xp, xp.linalg.vector_norm(product + xp.abs(system.b)))
     return 8 * float(xp.finfo(real_dtype(x)).eps) * scale
 
@@ -266,17 +227,3 @@ _REMEDIES = {
     Status.PRECISION: "ask for a larger rtol, or solve in float64",
     Status.NONFINITE: "check `A`, `b` and `x0` for NaN and infinite values",
 }
-
-
-def _message(status: Status, residual: float, target: float, nit: int, omega: float) -> str:
-    detail = f"omega was {omega:g}" if status in (Status.MAXITER, Status.DIVERGED, Status.STALLED) else None
-    return outcome_message(
-        status,
-        measure_name="residual norm",
-        value=residual,
-        tol=target,
-        nit=nit,
-        unit="sweep",
-        remedy=_REMEDIES.get(status),
-        detail=detail,
-    )

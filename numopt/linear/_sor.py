@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
-from numopt._core.validation import check_choice, check_scalar, check_verbose
+from numopt._core.validation import check_choice, check_scalar
 from numopt._typing import Array
 from numopt.linear._batch import is_batch, solve_batch
 from numopt.linear._chebyshev import ChebyshevRelaxation
 from numopt.linear._pattern import Layout
-from numopt.linear._relaxation import ORDERS, make_relaxation
-from numopt.linear._result import solved_at_once
-from numopt.linear._solve import Control, relax
-from numopt.linear._system import LinearSystem, check_limits, check_system, default_rtol
+from numopt.linear._relaxation import ORDERS, SymmetricRelaxation, make_relaxation
+from numopt.linear._report import Report
+from numopt.linear._solve import relax
+from numopt.linear._system import check_rows, check_system, default_rtol
 
 __all__ = ["check_layout", "check_omega", "sor", "ssor"]
 
@@ -65,7 +65,7 @@ def sor(
         Converged when ``||b - A x||_2 <= max(rtol * ||b||_2, atol)``. Default of `rtol`: 1e-8 in double precision, 1e-4
         in single.
     maxiter : int, default 10000
-        Largest number of sweeps.
+        Largest number of sweeps (with residuals found inside the sweeps one more is done, to know that of the last).
     sweep : {'forward', 'backward', 'symmetric'}, default 'forward'
         In which direction; 'symmetric' is a forward and a backward sweep each time (as `ssor`).
     ordering : {'natural', 'red-black', 'multicolor', 'block', 'line', 'zebra'} or int array of shape (n,)
@@ -80,20 +80,20 @@ def sor(
     check : {'lagged', 'exact'} or int, default 'lagged'
         Where residuals come from. 'lagged': found inside the sweeps at hardly any cost; the norm of iterate k is known
         at the end of sweep k + 1, so that a later iterate than number `nit` is returned. 'exact': a product with `A`
-        after every sweep; an int p: after every p sweeps. A callback implies 'exact'.
+        after every sweep; an int p: after every p sweeps. A callback implies 'exact'. 'lagged' alone for batches.
     check_finite : bool, default True
         Look for NaN and infinite values in the data, which costs a pass over `A`.
     force : bool, default False
         Allow any positive `omega`.
     time_limit : float, optional
-        Seconds.
+        Seconds. Not for batches.
     callback : callable, optional
         Called after each check by SciPy's rule, ``callback(intermediate_result=res)`` or ``callback(xk)``;
         StopIteration stops the solve, which returns the best iterate so far. Not for batches.
     history : bool, default False
         Record nit, residual, relative_residual and seconds. Not for batches.
     verbose : {0, 1, 2}
-        Silent, a progress bar, or a line an iteration through the ``numopt`` logger.
+        Silent, a progress bar, or a line an iteration through the ``numopt`` logger. Silent for batches.
     return_info : bool, default False
         Return SciPy's pair ``(x, info)`` instead; info is the status: 0 converged, positive stopped, negative failed.
 
@@ -139,10 +139,12 @@ def sor(
     """
     check_choice(sweep, "sweep", tuple(ORDERS))
     layout = check_layout(ordering, block_size)
-    options = (rtol, atol, maxiter, check, time_limit, callback, history, verbose)
+    every = _check_every(check)
     if is_batch(A, b):
-        if callback is not None or history or time_limit is not None:
-            raise ValueError("`callback`, `history` and `time_limit` must be left out for a batch of systems.")
+        if every or callback is not None or history or verbose or time_limit is not None:
+            raise ValueError(
+                "`check`, `callback`, `history`, `verbose` and `time_limit` must be left out for a batch of systems."
+            )
         result = solve_batch(
             A, b, x0, omega=omega, rtol=rtol, atol=atol, maxiter=maxiter, order=ORDERS[sweep], layout=layout,
             check_finite=check_finite, check_omega=functools.partial(check_omega, force=force),
@@ -150,11 +152,12 @@ def sor(
         return (result.x, int(result.status)) if return_info else result
     system = check_system(A, b, x0, check_finite=check_finite)
     omega = check_omega(omega, force=force)
-    control = _control(system, *options)
-    if system.b_norm == 0:
-        result = solved_at_once(system, omega=omega)
-    else:
-        result = relax(system, make_relaxation(system, layout, omega, ORDERS[sweep]), name="sor", control=control)
+    report = Report(
+        system, "sor", "sweep", rtol=default_rtol(system.b, rtol), atol=atol, maxiter=maxiter, time_limit=time_limit,
+        callback=callback, history=history, verbose=verbose,
+    )  # fmt: skip
+    engine = make_relaxation(system, layout, omega, ORDERS[sweep])
+    result = relax(system, engine, report, check=every) if system.b_norm else report.zero(omega)
     return (result.x, int(result.status)) if return_info else result
 
 
@@ -255,17 +258,20 @@ def ssor(
     layout = check_layout(ordering, block_size)
     if chebyshev and layout.is_block:
         raise ValueError("`chebyshev` must be False with blocks or lines, got True.")
+    every = _check_every(check)
     system = check_system(A, b, x0, check_finite=check_finite)
     omega = check_omega(omega, force=force)
-    control = _control(system, rtol, atol, maxiter, check, time_limit, callback, history, verbose)
-    if system.b_norm == 0:
-        result = solved_at_once(system, omega=omega)
+    report = Report(
+        system, "ssor", "sweep", rtol=default_rtol(system.b, rtol), atol=atol, maxiter=maxiter, time_limit=time_limit,
+        callback=callback, history=history, verbose=verbose,
+    )  # fmt: skip
+    if chebyshev:
+        engine = ChebyshevRelaxation(SymmetricRelaxation(system, check_rows(system), layout, omega))
+        result = relax(system, engine, report, check=every) if system.b_norm else report.zero(omega)
+        result["spectral_radius"] = engine.radius
     else:
-        engine = make_relaxation(system, layout, omega, ORDERS["symmetric"], rows=chebyshev)
-        accelerated = ChebyshevRelaxation(engine) if chebyshev else None
-        result = relax(system, accelerated or engine, name="ssor", control=control)
-        if accelerated is not None:
-            result["spectral_radius"] = accelerated.radius
+        plain = make_relaxation(system, layout, omega, ORDERS["symmetric"])
+        result = relax(system, plain, report, check=every) if system.b_norm else report.zero(omega)
     return (result.x, int(result.status)) if return_info else result
 
 
@@ -298,22 +304,8 @@ def check_layout(ordering: Any, block_size: Any, *, reverse: bool = False) -> La
     return Layout(colours.astype(np.int64).tobytes(), size, reverse)
 
 
-def _control(
-    system: LinearSystem,
-    rtol: float | None,
-    atol: float,
-    maxiter: int,
-    check: str | int,
-    time_limit: float | None,
-    callback: Callable[..., Any] | None,
-    history: bool,
-    verbose: int,
-) -> Control:
+def _check_every(check: str | int) -> int:
+    """Return every how many sweeps the residual is computed, 0 where the sweeps find it."""
     if isinstance(check, str):
-        every = {"lagged": 0, "exact": 1}[check_choice(check, "check", ("lagged", "exact"))]
-    else:
-        every = check_scalar(check, "check", kind=int, low=1)
-    if time_limit is not None:
-        time_limit = check_scalar(time_limit, "time_limit", low=0)
-    target, limit = check_limits(system, default_rtol(system.b, rtol), atol, maxiter)
-    return Control(target, limit, every, time_limit, callback, history, check_verbose(verbose))
+        return {"lagged": 0, "exact": 1}[check_choice(check, "check", ("lagged", "exact"))]
+    return check_scalar(check, "check", kind=int, low=1)

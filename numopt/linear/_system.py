@@ -14,8 +14,8 @@ from numopt.linear._pattern import Arrangement, Layout, Pattern, pattern_of
 from numopt.linear._stencil import Stencil
 
 __all__ = [
-    "LinearSystem",
     "Rows",
+    "System",
     "check_limits",
     "check_rows",
     "check_system",
@@ -43,7 +43,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class LinearSystem:
+class System:
     """``A x = b`` with a start; `A` multiplies vectors, and `Rows` are made of it where they are needed."""
 
     A: Any
@@ -70,7 +70,7 @@ class LinearSystem:
         return norm(self.residual(x))
 
 
-def check_system(A: Any, b: Any, x0: Any, *, check_finite: bool = True, operators: bool = False) -> LinearSystem:
+def check_system(A: Any, b: Any, x0: Any, *, check_finite: bool = True, operators: bool = False) -> System:
     """Check a square system and bring its parts to one dtype.
 
     Raises
@@ -106,16 +106,16 @@ def check_system(A: Any, b: Any, x0: Any, *, check_finite: bool = True, operator
         for name, array in (("A", values), ("b", b), ("x0", x0)):
             if array is not None and is_array(array) and not bool(xp.all(xp.isfinite(array))):
                 raise ValueError(f"`{name}` must be finite, got NaN or infinite values.")
-    return LinearSystem(A, b, x0, xp, norm(b))
+    return System(A, b, x0, xp, norm(b))
 
 
-def rows_of(system: LinearSystem) -> Rows:
+def rows_of(system: System) -> Rows:
     """Return the rows of the matrix of a system; a ValueError names the first without a diagonal entry."""
     A = system.A.tocsr() if isinstance(system.A, Stencil) else system.A.A
     return csr_rows(A, system.b) if is_sparse(A) else dense_rows(A)
 
 
-def check_rows(system: LinearSystem) -> Rows:
+def check_rows(system: System) -> Rows:
     """Return the rows of the matrix of a system; a ValueError names the first whose diagonal entry is zero."""
     rows = rows_of(system)
     check_diagonal(rows)
@@ -164,7 +164,7 @@ def check_diagonal(rows: Rows) -> None:
         )
 
 
-def check_limits(system: LinearSystem, rtol: float, atol: float, maxiter: int | None) -> tuple[float, int]:
+def check_limits(system: System, rtol: float, atol: float, maxiter: int | None) -> tuple[float, int]:
     """Return the target ``max(rtol ||b||, atol)`` and the limit on iterations."""
     rtol = check_scalar(rtol, "rtol", low=0)
     atol = check_scalar(atol, "atol", low=0)

@@ -74,6 +74,34 @@ def test_each_system_has_its_own_outcome():
     assert "System 1" in more.message
 
 
+def test_nan_that_was_let_in_is_no_success():
+    matrices, b, _ = shifted(3)
+    b[1, 4] = np.nan
+    res = sor(matrices, b, check_finite=False)
+    assert res.statuses.tolist()[0::2] == [0, 0]
+    assert res.statuses[1] != Status.CONVERGED
+    assert not res.success
+
+
+def test_a_last_sweep_that_makes_it_worse_is_not_the_end():
+    # Far from normal: sweeps with omega near 2 make residuals jump, so that some solves take another turn.
+    rng = np.random.default_rng(3)
+    A = np.stack(
+        [np.eye(4) * 4 + np.triu(rng.standard_normal((4, 4)) * 3, 1) + np.tril(np.ones((4, 4)), -1) * 0.2] * 40
+    )
+    b = rng.standard_normal((40, 4))
+    res = sor(A, b, omega=1.5, rtol=1e-3, maxiter=500)
+    residuals = np.linalg.norm(b - np.einsum("sij,sj->si", A, res.x), axis=1)
+    solved = res.statuses == Status.CONVERGED
+    assert np.all(residuals[solved] <= 1e-3 * np.linalg.norm(b, axis=1)[solved] * (1 + 1e-12))
+    assert np.all(res.nit <= 500)
+    for s in range(0, 40, 8):
+        alone = sor(A[s], b[s], omega=1.5, rtol=1e-3, maxiter=500)
+        assert (alone.status is Status.CONVERGED) == bool(solved[s])
+        if solved[s]:
+            assert res.nit[s] == alone.nit
+
+
 class TestBadInput:
     def test_shapes(self):
         matrices, b, omega = shifted(3)
@@ -95,8 +123,9 @@ class TestBadInput:
 
     def test_options_of_single_systems(self):
         matrices, b, _ = shifted(2)
-        with pytest.raises(ValueError, match="`callback`"):
-            sor(matrices, b, callback=print)
+        for option in ({"callback": print}, {"history": True}, {"verbose": 1}, {"time_limit": 1.0}, {"check": "exact"}):
+            with pytest.raises(ValueError, match=f"`{next(iter(option))}`"):
+                sor(matrices, b, **option)
         with pytest.raises(ValueError, match="`sweep`"):
             sor(matrices, b, sweep="symmetric")
 

@@ -169,7 +169,7 @@ class TestStatuses:
         res = cg(A, b, ssor_omega=omega, maxiter=3)
         assert res.status is Status.MAXITER
         assert res.nit == 3
-        assert cg(A, b, ssor_omega=omega, time_limit=0.0, rtol=1e-12).status is Status.TIME_LIMIT
+        assert cg(A, b, ssor_omega=omega, time_limit=0.0, rtol=0.0).status is Status.TIME_LIMIT
 
     @pytest.mark.parametrize("omega", [None, 1.5])
     def test_callback_stops(self, omega):
@@ -206,6 +206,25 @@ class TestStatuses:
         res = cg(A, b, x, ssor_omega=omega)
         assert res.nit == 0
         assert res.success
+
+    @pytest.mark.parametrize("omega", [None, 1.5])
+    @pytest.mark.parametrize("name", ["A", "b", "x0"])
+    def test_nan_that_was_let_in(self, omega, name):
+        arguments = {"A": poisson(5), "b": rhs(25), "x0": rhs(25, 1)}
+        (arguments["A"].data if name == "A" else arguments[name])[3] = np.nan
+        res = cg(**arguments, ssor_omega=omega, check_finite=False, assume_symmetric=True)
+        assert not res.success
+        assert res.status in (Status.NONFINITE, Status.INDEFINITE)
+
+    @pytest.mark.parametrize("omega", [None, 1.5])
+    def test_the_answer_counts_more_than_the_clock(self, omega):
+        # The limit has passed when the first iteration, which solves the system, is done.
+        res = cg(np.eye(4), np.ones(4), ssor_omega=omega, time_limit=0.0)
+        assert res.success
+
+    @pytest.mark.parametrize("omega", [None, 1.5])
+    def test_zero_right_hand_side_has_a_history(self, omega):
+        assert cg(poisson(3), np.zeros(9), ssor_omega=omega, history=True).history == {}
 
 
 class TestBadInput:
