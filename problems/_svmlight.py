@@ -5,26 +5,23 @@ Every check works on whole blocks of the file as arrays: a well-formed file is r
 bad line. Memory does not depend on what the file claims: a huge index is a number like any other.
 """
 
-import bz2
-import gzip
 import lzma
 import re
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from numopt._typing import Array
+from numopt.problems import _download
 
 _BLOCK = 1 << 24  # bytes of text handled at once
 _MAX_INDEX = np.iinfo(np.int32).max
-
-_OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 
 _BLANK = np.zeros(256, dtype=bool)
 _BLANK[list(b" \t\r\n")] = True
@@ -190,9 +187,7 @@ class _Block:
 def _blocks(path: Path) -> Iterator[tuple[bytes, int]]:
     """Blocks of whole lines with the number of their first line."""
     line = 1
-    with path.open("rb") as file:
-        head = file.read(6)
-    opener = next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), open)
+    opener = _download.opener(path)
     try:
         with opener(path, "rb") as file:
             while block := file.read(_BLOCK):

@@ -4,7 +4,6 @@
 folder that NUMOPT_DATA names; a download is checked against the sum recorded when it was first made.
 """
 
-import difflib
 import functools
 import json
 import os
@@ -12,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, NoReturn
+from typing import Literal
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -164,7 +163,7 @@ def load(
     if info is None:
         file = Path(name if path is None else path)
         if path is None and not file.exists():
-            _fail_unknown(name)
+            _download.fail_unknown(name, "data set", _table(), (".txt", ".svm"))
         X, y = read_svmlight(file, n_features=n_features, zero_based=zero_based)
         return _dataset(X, y, labels, name=os.fspath(name), task=None, label_map=_two_labels(y), source=str(file))
     if n_features not in (None, info.n_features):
@@ -174,7 +173,18 @@ def load(
     elif info.embedded:
         X, y, source = *_embedded(info.name), "scikit-learn"
     else:
-        X, y, source = _locate(info, download)
+        (X, y), file = _download.locate(
+            info.name,
+            "data set",
+            "libsvm",
+            _SUFFIXES,
+            lambda file: _read_known(file, info),
+            sha256=info.sha256,
+            url=info.url,
+            site="on the LIBSVM site",
+            download=download,
+        )
+        source = str(file)
     return _dataset(X, y, labels, name=info.name, task=info.task, label_map=info.label_map, source=source)
 
 
@@ -225,47 +235,6 @@ def _table() -> Mapping[str, DataInfo]:
             embedded=name in raw["embedded"],
         )
     return MappingProxyType(table)
-
-
-def _fail_unknown(name: str | os.PathLike[str]) -> NoReturn:
-    if not isinstance(name, str) or os.sep in name or Path(name).suffix in (".gz", ".bz2", ".xz", ".txt", ".svm"):
-        raise FileNotFoundError(f"{os.fspath(name)} does not exist.")
-    close = difflib.get_close_matches(name, _table(), n=3)
-    hint = f"did you mean {', '.join(map(repr, close))}?" if close else "find() lists the known ones."
-    raise KeyError(f"no data set or file is called {name!r}; {hint}")
-
-
-def _locate(info: DataInfo, download: bool) -> tuple[Array, Array, str]:
-    """Read a known set from the first place that has it."""
-    folders = [folder for folder in (_download.data_folder(), _download.cache_folder()) if folder is not None]
-    for folder in folders:
-        for suffix in _SUFFIXES:
-            file = folder / "libsvm" / (info.name + suffix)
-            if not file.is_file():
-                continue
-            expected = _download.recorded_sha256(file) or (info.sha256 if suffix == ".gz" else None)
-            if expected is not None:
-                _download.verify(file, expected)
-            return *_read_known(file, info), str(file)
-    if info.url is None:
-        reason = "it is not on the LIBSVM site"
-    elif not download:
-        reason = f"download=False, so {info.url} was not asked"
-    else:
-        suffix = next(suffix for suffix in _SUFFIXES if info.url.endswith(suffix))
-        target = _download.cache_folder() / "libsvm" / (info.name + suffix)
-        try:
-            return *_download.fetch(info.url, target, lambda file: _read_known(file, info)), str(target)
-        except ImportError:
-            reason = f"downloading {info.url} needs pooch (the extra `data`: numopt-solvers[data])"
-        except OSError as error:
-            reason = f"downloading {info.url} failed ({type(error).__name__}: {error})"
-    hint = "" if _download.data_folder() else " Set NUMOPT_DATA to a folder of data files,"
-    looked = " and ".join(str(folder / "libsvm" / f"{info.name}.gz") for folder in folders)
-    raise FileNotFoundError(
-        f"the data set {info.name!r} is missing: there is no {looked} (nor .bz2, .xz or plain), and {reason}."
-        f"{hint or ' Put the file there,'} or call load({info.name!r}, path=...) with a copy of it."
-    )
 
 
 def _read_known(path: Path, info: DataInfo) -> tuple[Array, Array]:

@@ -4,8 +4,6 @@
 the folder that NUMOPT_DATA names; a download is checked against the sum recorded when it was first made.
 """
 
-import bz2
-import difflib
 import functools
 import gzip
 import io
@@ -14,11 +12,11 @@ import lzma
 import os
 import tarfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -28,11 +26,9 @@ from numopt.problems import _download
 
 __all__ = ["find", "load"]
 
-_FOLDER = "matrices"
 _SUFFIXES = (".mtx.gz", ".mtx", ".tar.gz")
 _RHS_SUFFIXES = ("_rhs1.mtx.gz", "_rhs1.mtx", "_b.mtx.gz", "_b.mtx")
 _MAX_ROWS = np.iinfo(np.int32).max
-_OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 
 
 @dataclass(frozen=True)
@@ -186,13 +182,24 @@ def load(
     if info is None:
         file = Path(name if path is None else path)
         if path is None and not file.exists():
-            _fail_unknown(name)
+            _download.fail_unknown(name, "matrix", _table(), (".mtx", ".tar"))
         A, b = _read(file)
         return _data(A, b, keep_zeros, name=os.fspath(name), kind="unknown", spd=False, source=str(file))
     if path is not None:
         A, b, source = *_read_known(Path(path), info), str(path)
     else:
-        A, b, source = _locate(info, download)
+        (A, b), file = _download.locate(
+            info.name,
+            "matrix",
+            "matrices",
+            _SUFFIXES,
+            lambda file: _read_verified(file, info),
+            sha256=info.sha256,
+            url=info.url,
+            site="in the SuiteSparse collection",
+            download=download,
+        )
+        source = str(file)
     return _data(A, b, keep_zeros, name=info.name, kind=info.kind, spd=info.spd, source=source)
 
 
@@ -219,45 +226,12 @@ def _table() -> Mapping[str, MatrixInfo]:
     return MappingProxyType(table)
 
 
-def _fail_unknown(name: str | os.PathLike[str]) -> NoReturn:
-    if not isinstance(name, str) or os.sep in name or Path(name).suffix in (".gz", ".bz2", ".xz", ".mtx", ".tar"):
-        raise FileNotFoundError(f"{os.fspath(name)} does not exist.")
-    close = difflib.get_close_matches(name, _table(), n=3)
-    hint = f"did you mean {', '.join(map(repr, close))}?" if close else "find() lists the known ones."
-    raise KeyError(f"no matrix or file is called {name!r}; {hint}")
-
-
-def _locate(info: MatrixInfo, download: bool) -> tuple[Array, Array | None, str]:
-    """Read a known matrix from the first place that has it."""
-    folders = [folder for folder in (_download.data_folder(), _download.cache_folder()) if folder is not None]
-    for folder in folders:
-        for suffix in _SUFFIXES:
-            file = folder / _FOLDER / (info.name + suffix)
-            if not file.is_file():
-                continue
-            expected = _download.recorded_sha256(file) or (info.sha256 if suffix == _SUFFIXES[0] else None)
-            if expected is not None:
-                _download.verify(file, expected)
-            rhs = _beside(file)
-            if rhs is not None and info.rhs_sha256 is not None and rhs.name.endswith(_RHS_SUFFIXES[0]):
-                _download.verify(rhs, info.rhs_sha256)
-            return *_read_known(file, info), str(file)
-    if not download:
-        reason = f"download=False, so {info.url} was not asked"
-    else:
-        target = _download.cache_folder() / _FOLDER / f"{info.name}.tar.gz"
-        try:
-            return *_download.fetch(info.url, target, lambda file: _read_known(file, info)), str(target)
-        except ImportError:
-            reason = f"downloading {info.url} needs pooch (the extra `data`: numopt-solvers[data])"
-        except OSError as error:
-            reason = f"downloading {info.url} failed ({type(error).__name__}: {error})"
-    hint = "" if _download.data_folder() else " Set NUMOPT_DATA to a folder of data files,"
-    looked = " and ".join(str(folder / _FOLDER / f"{info.name}.mtx.gz") for folder in folders)
-    raise FileNotFoundError(
-        f"the matrix {info.name!r} is missing: there is no {looked} (nor .mtx or .tar.gz), and {reason}."
-        f"{hint or ' Put the file there,'} or call load({info.name!r}, path=...) with a copy of it."
-    )
+def _read_verified(path: Path, info: MatrixInfo) -> tuple[Array, Array | None]:
+    """Read a file of the known folders, whose right-hand side has a checksum of its own."""
+    rhs = _beside(path)
+    if rhs is not None and info.rhs_sha256 is not None and rhs.name.endswith(_RHS_SUFFIXES[0]):
+        _download.verify(rhs, info.rhs_sha256)
+    return _read_known(path, info)
 
 
 def _read_known(path: Path, info: MatrixInfo) -> tuple[Array, Array | None]:
@@ -299,9 +273,7 @@ def _beside(path: Path) -> Path | None:
 
 def _text(path: Path) -> bytes:
     """The content of a file; compression is told by its first bytes."""
-    with path.open("rb") as raw:
-        start = raw.read(6)
-    opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), open)
+    opener = _download.opener(path)
     try:
         with opener(path, "rb") as file:
             content: bytes = file.read()

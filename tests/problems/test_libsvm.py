@@ -19,23 +19,9 @@ HEART_ROWS = 270
 
 
 @pytest.fixture(autouse=True)
-def folders(tmp_path, monkeypatch):
+def folders(own_folders):
     """Keep every test of this file away from the user's own folders."""
-    cache = tmp_path / "cache"
-    data = tmp_path / "data"
-    monkeypatch.setenv("NUMOPT_CACHE", str(cache))
-    monkeypatch.setenv("NUMOPT_DATA", str(data))
-    return data / "libsvm", cache / "libsvm"
-
-
-@pytest.fixture(name="write")
-def write_fixture(tmp_path):
-    def write(content: bytes, name: str = "set.txt") -> Path:
-        file = tmp_path / name
-        file.write_bytes(content)
-        return file
-
-    return write
+    return tuple(folder / "libsvm" for folder in own_folders)
 
 
 def heart_like(rows: int = HEART_ROWS) -> bytes:

@@ -21,23 +21,9 @@ GOOD_A = [[2.5, 0.0, 0.0], [4.0, 0.0, -1e-3]]
 
 
 @pytest.fixture(autouse=True)
-def folders(tmp_path, monkeypatch):
+def folders(own_folders):
     """Keep every test of this file away from the user's own folders."""
-    cache = tmp_path / "cache"
-    data = tmp_path / "data"
-    monkeypatch.setenv("NUMOPT_CACHE", str(cache))
-    monkeypatch.setenv("NUMOPT_DATA", str(data))
-    return data / "matrices", cache / "matrices"
-
-
-@pytest.fixture(name="write")
-def write_fixture(tmp_path):
-    def write(content: bytes, name: str = "some.mtx") -> Path:
-        file = tmp_path / name
-        file.write_bytes(content)
-        return file
-
-    return write
+    return tuple(folder / "matrices" for folder in own_folders)
 
 
 def market(A, **options) -> bytes:
