@@ -24,6 +24,11 @@ def folders(own_folders):
     return tuple(folder / "libsvm" for folder in own_folders)
 
 
+@pytest.fixture(name="write")
+def write_set(write):
+    return lambda content, name="set.txt": write(content, name)
+
+
 def heart_like(rows: int = HEART_ROWS) -> bytes:
     """Text with the shape and the labels of the known set heart."""
     lines = [f"{1 if row % 2 else -1} 1:{row} {2 + row % 12}:0.5" for row in range(rows)]
