@@ -86,8 +86,8 @@ def optimal_omega(
     Examples
     --------
     >>> from numopt.linear import optimal_omega
-    >>> from numopt.problems import System
-    >>> A = System.poisson(10).A
+    >>> from numopt.problems import LinearSystem
+    >>> A = LinearSystem.poisson(10).A
     >>> f"{optimal_omega(A):.4f} {optimal_omega(A, context=0.5):.4f}"
     '1.5604 1.3140'
     """
@@ -273,8 +273,8 @@ def axelsson_bound(
     --------
     >>> import numpy as np
     >>> from numopt.linear import axelsson_bound
-    >>> from numopt.problems import System
-    >>> A = System.poisson(10).A
+    >>> from numopt.problems import LinearSystem
+    >>> A = LinearSystem.poisson(10).A
     >>> axelsson_bound(np.array([1.0, 1.5, 1.9]), A, rtol=1e-8).round(1)
     array([27.8, 20.3, 33.6])
     """
