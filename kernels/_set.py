@@ -428,3 +428,58 @@ class KernelSet(Protocol):
         discount: float,
         work: Array,
     ) -> None: ...
+
+    def column_dots(self, data: Array, indices: Array, indptr: Array, v: Array, out: Array) -> None: ...
+
+    def column_squares(self, data: Array, indices: Array, indptr: Array, weights: Array, out: Array) -> None: ...
+
+    def csc_descent(
+        self,
+        data: Array,
+        indices: Array,
+        indptr: Array,
+        weights: Array,
+        means: Array,
+        sums: Array,
+        curvature: Array,
+        penalty: Array,
+        x: Array,
+        s: Array,
+        offset: Array,
+        violations: Array,
+    ) -> None: ...
+
+    def dense_descent(
+        self,
+        rows: Array,
+        weights: Array,
+        means: Array,
+        sums: Array,
+        curvature: Array,
+        penalty: Array,
+        x: Array,
+        s: Array,
+        offset: Array,
+        violations: Array,
+    ) -> None: ...
+
+    def gram_descent(self, H: Array, penalty: Array, x: Array, g: Array, violations: Array) -> None: ...
+
+    def csc_gram(
+        self,
+        data: Array,
+        indices: Array,
+        indptr: Array,
+        weights: Array,
+        first: int,
+        starts: Array,
+        places: Array,
+        work: Array,
+        H: Array,
+    ) -> None: ...
+
+    def csc_gram_work(self, n: int, k: int, nnz: int) -> int: ...
+
+    def softmax_terms(self, margins: Array, labels: Array, loss: Array, probabilities: Array) -> None: ...
+
+    def softmax_product(self, probabilities: Array, weights: Array, V: Array, out: Array) -> None: ...

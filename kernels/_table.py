@@ -61,6 +61,17 @@ _DRAW = {"limits": "float64[1]", "u": "float", "p": "float64[1]"}
 _SCORES, _OUT = {"scores": "float64[1]"}, {"out": "float64[1]"}
 _UNIT = {"floor": "float", "scale": "float", "horizon": "float"}
 _LINEAR = {"gram": "float64[3]", "moments": "float64[2]", "theta": "float64[2]"}
+# Coordinate descent for q(x) = f(x) + sum_j l1_j |x_j| + l2_j x_j^2 / 2 over lower <= x <= upper, f quadratic; penalty
+# (4, k) holds l1, l2, lower, upper (infinite where there is none). curvature[j] is the second derivative of f along
+# coordinate j, which l2_j is added to; a coordinate whose sum of both is 0 stays. violations[e] is the largest
+# curvature-weighted change of a coordinate in epoch e, (curvature_j + l2_j) |change of x_j|.
+# Of f = s' A x + (A x)' diag(weights) (A x) / 2 the vector s (n), its gradient in the products A x, is kept up to date:
+# s += weights * a_j * step (no weights, length 0: ones). With means (k; length 0: none) the columns are centred,
+# a_j - means[j], which eliminates an intercept: the loop keeps offset[0] such that s + offset[0] * weights is the true
+# vector and the gradient a_j' s + offset[0] * sums[j], sums[j] = a_j' weights; a step adds -means[j] * step to offset[0].
+_CSC = {"data": "real[1]", "indices": "index[1]", "indptr": "index[1]"}
+_DESCENT = {"weights": _VECTOR, "means": _VECTOR, "sums": _VECTOR, "curvature": _VECTOR, "penalty": _MATRIX}
+_DESCENT |= {"x": _VECTOR, "s": _VECTOR, "offset": "float64[1]", "violations": "float64[1]"}
 _SWEEP = {"b": _X, "omega": "float", "order": "int", "x": _X, "delta": _X, "norms": "float64[1]"}
 
 KERNELS: dict[str, Kernel] = {
@@ -375,6 +386,58 @@ KERNELS: dict[str, Kernel] = {
         "with `|theta_j| <= 2 range / degrees_j`, the largest cost for degree 0. squares (4): sums of prediction^2, "
         "prediction * cost, cost^2, and the residual of the last fit with an active bound. work is (m + 3, m).",
         host=True,
+    ),
+    "column_dots": Kernel(
+        "descent",
+        _CSC | {"v": _VECTOR, "out": _VECTOR},
+        "out = A' v for a CSC matrix A (n, k).",
+    ),
+    "column_squares": Kernel(
+        "descent",
+        _CSC | {"weights": _VECTOR, "out": _VECTOR},
+        "out[j] = sum_i weights_i a_ij^2 for a CSC matrix; weights of length 0 stand for ones.",
+    ),
+    "csc_descent": Kernel(
+        "descent",
+        _CSC | _DESCENT,
+        "len(violations) cyclic epochs of exact coordinate steps for a CSC matrix without duplicate entries.",
+    ),
+    "dense_descent": Kernel(
+        "descent",
+        {"rows": _MATRIX} | _DESCENT,
+        "csc_descent for a dense matrix given by its transpose, rows (k, n).",
+    ),
+    "gram_descent": Kernel(
+        "descent",
+        {"H": _MATRIX, "penalty": _MATRIX, "x": _VECTOR, "g": _VECTOR, "violations": "float64[1]"},
+        "The same for a quadratic f with Hessian H (k, k), symmetric, whose gradient g (k) is kept up to date; on "
+        "return violations[e] is NaN for the epochs that were not needed because an earlier one changed nothing.",
+    ),
+    "csc_gram": Kernel(
+        "descent",
+        _CSC
+        | {"weights": _VECTOR, "first": "int", "starts": "int64[1]", "places": "int32[1]", "work": _VECTOR}
+        | {"H": _MATRIX},
+        "H[j, l] = sum_i weights_i a_ij a_il for all j, l with max(j, l) >= first, the rest is left alone (CSC without "
+        "duplicate entries; weights of length 0 stand for ones). Scratch: starts (n + 1), places (nnz), work of the "
+        "size that csc_gram_work tells.",
+    ),
+    "csc_gram_work": Kernel(
+        "descent",
+        {"n": "int", "k": "int", "nnz": "int"},
+        "Return the size of the scratch `work` that csc_gram needs; a host function.",
+    ),
+    "softmax_terms": Kernel(
+        "softmax",
+        {"margins": _MATRIX, "labels": "int64[1]", "loss": _VECTOR, "probabilities": _MATRIX},
+        "For each row of margins (n, k): probabilities = softmax, loss = logsumexp - margins[labels], with the largest "
+        "margin taken out first.",
+    ),
+    "softmax_product": Kernel(
+        "softmax",
+        {"probabilities": _MATRIX, "weights": _VECTOR, "V": _MATRIX, "out": _MATRIX},
+        "out_i = weights_i (diag(p_i) - p_i p_i') V_i for each row i; weights of length 0 stand for ones; out may be "
+        "V.",
     ),
 }
 """Name -> where, how and what; each home holds exactly these."""

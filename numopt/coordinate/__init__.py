@@ -1,0 +1,1 @@
+"""Block coordinate descent: sparse models, non-negative least squares, label propagation, quadratics."""
