@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numopt.problems import cutest
     from numopt.problems._base import Counters, DerivativeCheck, Problem
     from numopt.problems._linear import LinearSystem, SystemSequence
+    from numopt.problems._text import synthetic_text
     from numopt.problems._transport import TransportProblem
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "cutest",
     "libsvm",
     "matrices",
+    "synthetic_text",
 ]
 
 _MODULES = frozenset({"cutest", "libsvm", "matrices"})
@@ -39,6 +41,7 @@ _NAMES = {
     "Problem": "numopt.problems._base",
     "SystemSequence": "numopt.problems._linear",
     "TransportProblem": "numopt.problems._transport",
+    "synthetic_text": "numopt.problems._text",
 }
 
 

@@ -66,6 +66,7 @@ PUBLIC = {
         "cutest",
         "libsvm",
         "matrices",
+        "synthetic_text",
     },
     "numopt.problems.cutest": {"ProblemInfo", "find", "load", "missing", "start_kkt", "suite"},
     "numopt.problems.libsvm": {"find", "load"},
