@@ -1,7 +1,7 @@
 """Synthetic text sets: bags of words of the shapes of rcv1 and news20.binary, whose files are too large to ship.
 
-Words are drawn from a power law, counts are weighted by tf-idf, and the label is a noisy linear function of 100 frequent
-words, so that sparse models have something to find.
+Words are drawn from a power law, counts are weighted by tf-idf, and the label is a noisy linear function of 100
+frequent words, so that sparse models have something to find.
 """
 
 from dataclasses import dataclass
@@ -48,8 +48,8 @@ def synthetic_text(shape: str | TextShape, *, seed: int = 0) -> Dataset:
 
     A document of `l` words, `l` lognormal, takes each word k with probability proportional to ``k^-0.9``. A word that
     occurs c > 0 times in a document, and in d of the n documents, has the weight ``(1 + log c) log(n / d)``; rows have
-    unit norm. The label is the sign of ``A w`` above its median after noise of a fifth of its deviation, where w has 100
-    normal entries among the frequent words; a tenth of the labels is flipped.
+    unit norm. The label says whether ``A w``, after noise of a fifth of its deviation, is above its median, where w has
+    100 normal entries among the frequent words; a tenth of the labels is flipped.
 
     Parameters
     ----------
