@@ -17,6 +17,7 @@ _MODULES = {
     "equality": "numopt.bench.families.equality",
     "transport": "numopt.bench.families.transport",
     "linear": "numopt.bench.families.linear",
+    "coordinate": "numopt.bench.families.coordinate",
 }
 
 

@@ -101,6 +101,9 @@ _MODULES: dict[str, dict[str, str]] = {
         "pyamg-sweeps": "_pyamg",
         "pyamg-sweeps-residual": "_pyamg",
     },
+    "coordinate": {
+        "numopt-bcd": "_numopt_bcd",
+    },
 }
 
 NUMOPT = tuple(name for name, module in _MODULES["equality"].items() if module == "_numopt")
