@@ -17,6 +17,7 @@ import numpy as np
 from numopt._typing import Array, Namespace
 
 __all__ = [
+    "add_at",
     "asarray_like",
     "contiguous",
     "default_float",
@@ -429,3 +430,22 @@ def scalars(xp: Namespace, *zero_d: Any) -> tuple[float, ...]:
         for i, value in zip(on_device, to_host(gathered).tolist(), strict=True):
             values[i] = value
     return tuple(values)
+
+
+def add_at(x: Array, index: Array, values: Array) -> None:
+    """Add `values` to the entries of the vector `x` that `index` names, each at most once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numopt._array import add_at
+    >>> x = np.zeros(3)
+    >>> add_at(x, np.array([2, 0]), np.array([1.0, 5.0]))
+    >>> x
+    array([5., 0., 1.])
+    """
+    if _kind(x)[0] == "strict":  # the array standard has no assignment to an array of indices
+        for position, i in enumerate(to_host(index).tolist()):
+            x[i] += values[position]
+    else:
+        x[index] += values
