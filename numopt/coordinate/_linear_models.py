@@ -203,7 +203,9 @@ class LinearModel(Problem):
         best = value(penalty.project(zero))
         if not plain:
             curved = self.l2 > 0
-            z = penalty.project(soft / xp.where(curved, self.l2, xp.ones_like(u)) if is_array(self.l2) else soft / self.l2)
+            z = penalty.project(
+                soft / xp.where(curved, self.l2, xp.ones_like(u)) if is_array(self.l2) else soft / self.l2
+            )
             best = xp.where(curved, value(z), best) if is_array(self.l2) else value(z)
         if penalty.has_bounds:
             for bound in (penalty.lower, penalty.upper):
