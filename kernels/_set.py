@@ -480,6 +480,86 @@ class KernelSet(Protocol):
 
     def csc_gram_work(self, n: int, k: int, nnz: int) -> int: ...
 
+    def forest_factor(
+        self,
+        parents: Array,
+        levels: Array,
+        children: Array,
+        diagonal: Array,
+        entries: Array,
+        links: Array,
+        inverse: Array,
+        info: Array,
+    ) -> None: ...
+
+    def forest_solve(
+        self, parents: Array, levels: Array, children: Array, links: Array, inverse: Array, x: Array
+    ) -> None: ...
+
+    def forest_sweeps(
+        self,
+        data: Array,
+        indices: Array,
+        indptr: Array,
+        blocks: Array,
+        parents: Array,
+        levels: Array,
+        children: Array,
+        links: Array,
+        inverse: Array,
+        b: Array,
+        omega: float,
+        order: int,
+        count: int,
+        x: Array,
+        work: Array,
+    ) -> None: ...
+
+    def forest_schur(
+        self,
+        data: Array,
+        indices: Array,
+        indptr: Array,
+        tdata: Array,
+        tindices: Array,
+        tindptr: Array,
+        parents: Array,
+        levels: Array,
+        children: Array,
+        links: Array,
+        inverse: Array,
+        v: Array,
+        y: Array,
+    ) -> None: ...
+
+    def grow_forests(
+        self, indices: Array, indptr: Array, order: Array, most: int, forests: Array, work: Array
+    ) -> None: ...
+
+    def forest_order(
+        self,
+        indices: Array,
+        indptr: Array,
+        nodes: Array,
+        forests: Array,
+        starts: Array,
+        order: Array,
+        parents: Array,
+        depths: Array,
+        work: Array,
+        info: Array,
+    ) -> None: ...
+
+    def forest_entries(
+        self, data: Array, indices: Array, indptr: Array, order: Array, parents: Array, diagonal: Array, links: Array
+    ) -> None: ...
+
+    def balanced_colours(
+        self, indices: Array, indptr: Array, order: Array, colours: Array, used: Array, counts: Array
+    ) -> None: ...
+
+    def two_colours(self, indices: Array, indptr: Array, colours: Array, queue: Array, info: Array) -> None: ...
+
     def softmax_terms(self, margins: Array, labels: Array, loss: Array, probabilities: Array) -> None: ...
 
     def softmax_product(self, probabilities: Array, weights: Array, V: Array, out: Array) -> None: ...

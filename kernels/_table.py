@@ -72,6 +72,14 @@ _LINEAR = {"gram": "float64[3]", "moments": "float64[2]", "theta": "float64[2]"}
 _CSC = {"data": "real[1]", "indices": "index[1]", "indptr": "index[1]"}
 _DESCENT = {"weights": _VECTOR, "means": _VECTOR, "sums": _VECTOR, "curvature": _VECTOR, "penalty": _MATRIX}
 _DESCENT |= {"x": _VECTOR, "s": _VECTOR, "offset": "float64[1]", "violations": "float64[1]"}
+# Forests: rows in an order with parents[k] < k, the row itself for a root. On a GPU, whose threads take a level at
+# once, rows levels[l] to levels[l + 1] - 1 have their parents in the level before (roots: in none), levels follow one
+# another block by block, and children[0, k] to children[1, k] - 1 are the children of row k; without levels (length 0),
+# and in the other homes, rows are taken one after the other.
+_TREES = {"parents": "int32[1]", "levels": "int64[1]", "children": "int32[2]"}
+_FACTORS = {"links": _VECTOR, "inverse": _VECTOR}
+# Graphs are symmetric CSR patterns; entries on the diagonal are passed over.
+_PATTERN = {"indices": "index[1]", "indptr": "index[1]"}
 _SWEEP = {"b": _X, "omega": "float", "order": "int", "x": _X, "delta": _X, "norms": "float64[1]"}
 
 KERNELS: dict[str, Kernel] = {
@@ -426,6 +434,78 @@ KERNELS: dict[str, Kernel] = {
         "descent",
         {"n": "int", "k": "int", "nnz": "int"},
         "Return the size of the scratch `work` that csc_gram needs; a host function.",
+    ),
+    "forest_factor": Kernel(
+        "forest",
+        _TREES | {"diagonal": _VECTOR, "entries": _VECTOR, "links": _VECTOR, "inverse": _VECTOR, "info": "int64[1]"},
+        "Factor the matrix with this diagonal and with entries[k] between row k and its parent (0 for roots): inverse "
+        "= 1 / pivots, links = entries / pivots. info[0] = the last row with a pivot at most 4 eps |diagonal|, or NaN, "
+        "which makes it and the rows above it NaN; -1 without.",
+    ),
+    "forest_solve": Kernel(
+        "forest",
+        _TREES | _FACTORS | {"x": _VECTOR},
+        "Overwrite x with the solution of the system that forest_factor took, for the right-hand side x.",
+    ),
+    "forest_sweeps": Kernel(
+        "forest",
+        _CSR
+        | {"blocks": "int64[1]"}
+        | _TREES
+        | _FACTORS
+        | {"b": _VECTOR, "omega": "float", "order": "int", "count": "int", "x": _VECTOR, "work": _VECTOR},
+        "`count` sweeps over blocks of rows: block f is rows blocks[f] to blocks[f + 1] - 1, a forest with the factors "
+        "of its diagonal block, and x_f += omega * inverse (b - A x)_f; work (n) is scratch.",
+    ),
+    "forest_schur": Kernel(
+        "forest",
+        _CSR
+        | {"tdata": "real[1]", "tindices": "index[1]", "tindptr": "index[1]"}
+        | _TREES
+        | _FACTORS
+        | {"v": _VECTOR, "y": _VECTOR},
+        "Eliminate the first rows of H, a forest: with v_2, the last len(y) numbers of v, given, v_1 = -H_11^-1 H_12 "
+        "v_2 and y = (H v)_2. The first CSR triple is H_12, its columns numbered as those of H, the second the last "
+        "rows of H.",
+    ),
+    "grow_forests": Kernel(
+        "graph",
+        _PATTERN | {"order": "int64[1]", "most": "int", "forests": "int32[1]", "work": "int32[2]"},
+        "Put each node of `order` into the first of `most` forests where no two of its neighbours are in one tree: "
+        "forests[i] is its number, -1 for nodes that fit in none or are not in `order`; work (3, n + 1) is scratch.",
+        host=True,
+    ),
+    "forest_order": Kernel(
+        "graph",
+        _PATTERN
+        | {"nodes": "int64[1]", "forests": "int32[1]", "starts": "int64[1]", "order": "int64[1]"}
+        | {"parents": "int32[1]", "depths": "int32[1]", "work": "int32[2]", "info": "int64[1]"},
+        "Order the forests that `nodes` with forests[i] >= 0 induce, forest f from place starts[f] on (which moves to "
+        "its end): depth first, a tree after the other, parents before children. order[k] is the node in place k, "
+        "parents[k] <= k the place of its parent, its own for a root, depths[k] its distance from the root. info[0] = "
+        "-1, or a node on a cycle, where it ends; work (3, n) is scratch.",
+        host=True,
+    ),
+    "forest_entries": Kernel(
+        "graph",
+        _CSR | {"order": "int64[1]", "parents": "int32[1]", "diagonal": _VECTOR, "links": _VECTOR},
+        "Of the matrix of a forest in the order of forest_order: its diagonal, and links[k], the entry between a node "
+        "and its parent, 0 for roots.",
+        host=True,
+    ),
+    "balanced_colours": Kernel(
+        "graph",
+        _PATTERN | {"order": "int64[1]", "colours": "int32[1]", "used": "int32[1]", "counts": "int64[1]"},
+        "Give each node of `order` the least used colour that no neighbour has, the first of equals, a new one if "
+        "there is none; -1 for others. counts (n + 1): how often each is used; used (n + 1) is scratch.",
+        host=True,
+    ),
+    "two_colours": Kernel(
+        "graph",
+        _PATTERN | {"colours": "int32[1]", "queue": "int32[1]", "info": "int64[1]"},
+        "Colour each node 0 or 1 by the parity of its distance from the first node of its component; info[0] = -1, or "
+        "a node on an odd cycle, where it ends; queue (n) is scratch.",
+        host=True,
     ),
     "softmax_terms": Kernel(
         "softmax",
