@@ -22,6 +22,9 @@ _POINTS = [(_F8, 3, 0, 2), (_F4, 2, 1, 2), (_F8, 1, 2, 2), (_F8, 16, 1, 1), (_F8
 # Type of a linear system and its indices.
 _SYSTEMS = [(scalar, index) for scalar in (_F8, _F4, _C16, _C8) for index in (_I4, _I8)]
 
+# Type of the columns of a sparse matrix and of its indices.
+_COLUMNS = [(_F8, _I4), (_F8, _I8), (_F4, _I4), (_F4, _I8)]
+
 # Source -> C++ names. The first of a kernel is the one that the fully covered types use.
 INSTANCES: dict[str, list[str]] = {
     "kaczmarz.cu": [
@@ -128,6 +131,15 @@ INSTANCES: dict[str, list[str]] = {
         for types in _SYSTEMS
     ],
     "eisenstat.cu": [_build.expression("eisenstat_pcg", (*types, lanes)) for lanes in (1, 8) for types in _SYSTEMS],
+    "descent.cu": [
+        *(_build.expression("column_sums", (*types, squares)) for squares in (0, 1) for types in _COLUMNS),
+        *(_build.expression(kernel, types) for kernel in ("csc_descent", "csc_gram") for types in _COLUMNS),
+        *(_build.expression("dense_descent", (real,)) for real in (_F8, _F4)),
+        *(_build.expression("gram_descent", t) for t in [(_F8, _SHARED_F8), (_F8, 0), (_F4, _SHARED_F4), (_F4, 0)]),
+    ],
+    "softmax.cu": [
+        _build.expression(kernel, (real,)) for kernel in ("softmax_terms", "softmax_product") for real in (_F8, _F4)
+    ],
 }
 
 

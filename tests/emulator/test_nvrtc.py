@@ -64,6 +64,13 @@ REGISTERS = {
     # Taken by complex128; 40 by float64 with int32 indices.
     "sor_sweeps": Registers(budget=80, measured=80),
     "split_values": Registers(budget=48, measured=40),
+    "column_sums": Registers(budget=40, measured=32),
+    "csc_descent": Registers(budget=48, measured=43),
+    "dense_descent": Registers(budget=56, measured=48),
+    "gram_descent": Registers(budget=64, measured=54),
+    "csc_gram": Registers(budget=48, measured=40),
+    "softmax_terms": Registers(budget=72, measured=64),
+    "softmax_product": Registers(budget=56, measured=48),
 }
 
 SHARED_LIMIT = 48 * 1024
