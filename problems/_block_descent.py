@@ -315,7 +315,7 @@ def two_moons_data(
     known = rng.choice(n_samples, n_labels, replace=False)
     labels[known] = np.where(known < half, 1.0, 2.0)
     # The nearest one is the point itself.
-    _, neighbors = KDTree(points).query(points, k=n_neighbors + 1)
+    neighbors = np.asarray(KDTree(points).query(points, k=n_neighbors + 1)[1])
     first = np.repeat(np.arange(n_samples), n_neighbors)
     W = _symmetric(first, neighbors[:, 1:].ravel(), n_samples, 1.0)
     return _graph(W, labels, points, None, name="two-moons", source=f"generator, seed {seed}")
