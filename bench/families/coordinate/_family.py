@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.sparse import csc_array, csr_array, random_array
@@ -15,6 +15,8 @@ from numopt.bench.families.coordinate import _tables
 from numopt.bench.families.coordinate._judge import judge
 from numopt.bench.peers import Settings, Solver
 from numopt.bench.peers import _coordinate as coordinate
+
+T = TypeVar("T", bound=coordinate.Task)
 
 TINY = (24, 12)
 """Rows and columns of the data of a warm-up."""
@@ -69,7 +71,7 @@ class Coordinate(Family[coordinate.Task, coordinate.Coefficients]):
         return figures(records)
 
 
-def tiny(problem: coordinate.Task) -> coordinate.Task:
+def tiny(problem: T) -> T:
     """A task of the same model, penalty and storage that takes no time."""
     rng = np.random.default_rng(0)
     rows, columns = TINY
