@@ -4,10 +4,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 from scipy.optimize import OptimizeResult
 
-from numopt._array import is_array
 from numopt._core.validation import check_choice, check_scalar
 from numopt._core.warnings import warn
 from numopt._rng import default_rng

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from numopt import kernels
 from numopt._array import device_of, is_linear_operator, is_numpy, is_sparse, namespace
 from numopt._core.validation import check_matrix
@@ -11,6 +13,10 @@ __all__ = ["DenseDesign", "Design", "OperatorDesign", "SparseDesign", "as_design
 
 # Bytes of a slice of columns that are formed at a time.
 _SLICE_BYTES = 1 << 26
+# Largest order of a Gram matrix for coordinate descent: dense data, and sparse data with so many entries in a row.
+_LARGEST_GRAM = 6000
+_LARGEST_SPARSE_GRAM = 2500
+_GRAM_ROW = 40.0
 
 
 class Design:
@@ -32,6 +38,19 @@ class Design:
         self.A, self.xp, self.dtype, self.device = A, xp, dtype, device
         self.shape: tuple[int, int] = (int(A.shape[0]), int(A.shape[1]))
         self.kernels = kernels.bind(xp)
+
+    largest_gram = _LARGEST_GRAM
+    """Largest order of a Gram matrix of columns that is worth while."""
+
+    @property
+    def nnz(self) -> int:
+        """Number of stored entries."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def gram_pays(self) -> bool:
+        """Whether coordinate descent with all columns is faster by their Gram matrix, forming it included."""
+        return self.shape[1] <= _LARGEST_GRAM
 
     def matvec(self, x: Array) -> Array:
         """Return A x."""
@@ -166,6 +185,31 @@ class SparseDesign(Design):
     def __init__(self, A: Any, xp: Namespace, dtype: Any, device: Any) -> None:
         super().__init__(A, xp, dtype, device)
         self._triple = (A.data, A.indices, A.indptr)
+
+    @property
+    def nnz(self) -> int:
+        """Number of stored entries."""
+        return int(self._triple[0].shape[0])
+
+    @property
+    def gram_pays(self) -> bool:
+        """Whether coordinate descent with all columns is faster by their Gram matrix, forming it included.
+
+        A row with k entries takes k^2 / 2 operations; on a GPU, where columns one after the other wait for each other,
+        the Gram matrix always pays.
+        """
+        n, p = self.shape
+        if not is_numpy(self.xp):
+            return p <= _LARGEST_GRAM
+        return p <= _LARGEST_SPARSE_GRAM and self.nnz <= _GRAM_ROW * n
+
+    def matvec(self, x: Array) -> Array:
+        """Return A x; of a sparse x only the columns that count are read."""
+        if is_numpy(self.xp):
+            used = np.flatnonzero(x)
+            if 4 * used.size < x.size:
+                return self.A[:, used] @ x[used]
+        return self.A @ x
 
     def rmatvec(self, v: Array) -> Array:
         """Return A' v."""

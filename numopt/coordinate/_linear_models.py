@@ -1,5 +1,6 @@
 """Losses of linear models, sum_i w_i phi(a_i' x + intercept; y_i): least squares, logistic and multinomial."""
 
+import copy
 import functools
 import math
 from abc import abstractmethod
@@ -13,12 +14,15 @@ from numopt._array import add_at, is_array, is_linear_operator, is_numpy, is_spa
 from numopt._core.validation import check_vector
 from numopt._typing import Array, Namespace
 from numopt.coordinate._design import Design, as_design
+from numopt.coordinate._penalty import Penalty
 from numopt.coordinate._problem import Certificate, Point, Problem, largest
 
 __all__ = ["LeastSquares", "LinearModel", "LinearPoint", "Logistic", "Multinomial", "MultinomialPoint"]
 
 # Units of rounding by which a computed gradient may be off, in sums of products.
 _ROUNDING = 16.0
+# What is known of each column.
+_BY_COLUMN = ("lipschitz", "column_norms", "column_sums")
 # Newton steps on an intercept, which has one dimension and a convex loss.
 _INTERCEPT_STEPS = 50
 
@@ -75,6 +79,30 @@ class LinearModel(Problem):
         """The weighted sums of the columns."""
         ones = self.xp.ones(self.design.shape[0], dtype=self.dtype, device=self.device)
         return self.design.rmatvec(self.weighted(ones))
+
+    # ---- variants --------------------------------------------------------------------------------------------------
+
+    def restrict(self, block: Array) -> "LinearModel":
+        """Return the problem in some coordinates, the others being zero."""
+        known = {name: self.__dict__[name] for name in _BY_COLUMN if name in self.__dict__}
+        part = copy.copy(self)
+        for name, values in known.items():
+            part.__dict__[name] = self.xp.take(values, block)
+        for name in ("gershgorin", "cubic", "bound_norm"):
+            part.__dict__.pop(name, None)
+        part.design = self.design.gather(block)
+        part.penalty, part.l2 = self.penalty.restrict(block), self.penalty.part(self.l2, block)
+        part.n_variables, part.shape = int(block.shape[0]), (int(block.shape[0]),)
+        return part
+
+    def with_l1(self, l1: float) -> "LinearModel":
+        """Return the problem with another weight of the absolute values; everything else is shared."""
+        other = copy.copy(self)
+        penalty = self.penalty
+        like = self.xp.broadcast_to(self.xp.zeros(1, dtype=self.dtype, device=self.device), (self.n_variables,))
+        other.penalty = Penalty(like, self.xp, l1=l1, lower=penalty.lower, upper=penalty.upper)
+        other.__dict__.pop("_has_dual", None)
+        return other
 
     # ---- constants -------------------------------------------------------------------------------------------------
 
@@ -338,6 +366,11 @@ class LinearPoint(Point):
         H = self.problem.xp.matrix_transpose(columns) @ (columns * self._curvature[:, None])
         return self.problem.add_ridge(H, block)
 
+    def hessian_diagonal(self) -> Array:
+        """Return the diagonal of the Hessian of f at x."""
+        self._loss_terms()
+        return self.problem.add_ridge(self.problem.design.column_squares(self._curvature))
+
     def trial(self, block: Array, d: Array) -> float:
         """Return f at x with `d` added in a block."""
         loss = self.problem.loss(self.margins + self._shift(block, d))
@@ -473,6 +506,8 @@ class LeastSquares(LinearModel):
         return -(0.5 * t * t * squares + t * product)
 
     def _scale(self, derivative: Array, limit: float) -> float:
+        if self.penalty.has_bounds or is_array(self.l2) or self.l2 > 0:
+            return min(1.0, limit)  # the conjugate of the penalty has its say as well
         squares, product = self._dual_sums(derivative)
         return min(max(-product / squares, 0.0), limit) if squares > 0 else min(1.0, limit)
 
@@ -578,7 +613,7 @@ class Logistic(LinearModel):
             cubes = abs(design.A)
             cubes.data = cubes.data**3
             return cubes.T @ ones
-        return xp.matrix_transpose(xp.abs(design.columns(xp.arange(design.shape[1]))) ** 3) @ ones
+        return xp.matrix_transpose(xp.abs(design.columns(xp.arange(design.shape[1], device=self.device))) ** 3) @ ones
 
     def _conjugate(self, derivative: Array, t: float) -> float:
         xp = self.xp
@@ -590,7 +625,7 @@ class Logistic(LinearModel):
         zero, one = xp.zeros_like(share), xp.ones_like(share)
         share = xp.minimum(xp.maximum(share, zero), one)
         rest = one - share
-        tiny = float(xp.finfo(self.dtype).tiny)
+        tiny = float(xp.finfo(self.dtype).smallest_normal)
         entropy = share * xp.log(xp.where(share > tiny, share, one)) + rest * xp.log(xp.where(rest > tiny, rest, one))
         return -_total(xp, self.weighted(entropy))
 
@@ -796,7 +831,7 @@ class Multinomial(LinearModel):
             w = xp.where(self.sample_weight > 0, self.sample_weight, xp.ones_like(self.sample_weight))
             unweighted = derivative / w[:, None]
         share = xp.maximum(self.indicators + t * unweighted, xp.zeros_like(derivative))
-        tiny = float(xp.finfo(self.dtype).tiny)
+        tiny = float(xp.finfo(self.dtype).smallest_normal)
         entropy = xp.sum(share * xp.log(xp.where(share > tiny, share, xp.ones_like(share))), axis=1)
         return -_total(xp, self.weighted(entropy))
 
@@ -833,6 +868,15 @@ class MultinomialPoint(LinearPoint):
         same = xp.astype(classes[:, None] == classes[None, :], problem.dtype)
         H = same * (xp.matrix_transpose(columns) @ weighted) - xp.matrix_transpose(columns * p) @ weighted
         return problem.add_ridge(H, block)
+
+    def hessian_diagonal(self) -> Array:
+        """Return the diagonal of the Hessian of f at x."""
+        problem, xp = self.problem, self.problem.xp
+        self._loss_terms()
+        p = self._curvature
+        classes = [problem.weighted(p[:, c] * (1 - p[:, c])) for c in range(problem.n_classes)]
+        squares = xp.stack([problem.design.column_squares(weights) for weights in classes], axis=1)
+        return problem.add_ridge(xp.reshape(squares, (-1,)))
 
     def _columns(self, block: Array) -> Array:
         if self._cached is None or self._cached[0] is not block:

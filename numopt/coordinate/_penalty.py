@@ -108,6 +108,38 @@ class Penalty:
 
         return entries(self.l1), entries(self.lower), entries(self.upper)
 
+    def candidates(self, x: Array, g: Array) -> Array:
+        """Return the coordinates whose minimal subgradient may differ from zero, in few passes where that is common."""
+        xp = self._xp
+        plain = self.is_separable and not any(is_array(part) for part in (self.l1, self.lower, self.upper))
+        if plain and self.upper == math.inf:
+            if self.lower == -math.inf:
+                return xp.nonzero((xp.abs(g) > self.l1) | (x != 0))[0]
+            if self.lower == 0:
+                return xp.nonzero((g < -self.l1) | (x != 0))[0]
+        return xp.nonzero(self.min_subgradient(x, g) != 0)[0]
+
+    def free(self, x: Array) -> Array:
+        """Return the coordinates strictly within their bounds and, where absolute values count, not at zero."""
+        xp = self._xp
+        loose = (x != 0) if not is_array(self.l1) and self.l1 > 0 else (x != 0) | (self.l1 == 0)
+        if self.has_bounds:
+            loose = loose & (x > self.lower) & (x < self.upper)
+        return xp.nonzero(loose)[0]
+
+    def restrict(self, block: Array) -> "Penalty":
+        """Return the penalty of some coordinates."""
+        like = self._xp.empty(block.shape[0], dtype=self._dtype, device=self._device)
+        l1, lower, upper = (self.part(value, block) for value in (self.l1, self.lower, self.upper))
+        return Penalty(like, self._xp, l1=l1, lower=lower, upper=upper)
+
+    def table(self, l2: Any, n: int) -> Array:
+        """Return l1, l2, lower and upper of all n coordinates as the rows of the array that kernels take."""
+        out = self._xp.empty((4, n), dtype=self._dtype, device=self._device)
+        for row, value in enumerate((self.l1, l2, self.lower, self.upper)):
+            out[row, :] = value
+        return out
+
     def part(self, value: Any, block: Array | None) -> Any:
         """Return a number as it is, of an array the entries of `block`."""
         return self._xp.take(value, block) if block is not None and is_array(value) else value
@@ -148,7 +180,7 @@ class Penalty:
     def _group_prox(self, v: Array, L: Any, block: Array | None) -> Array:
         xp = self._xp
         norms = self.group_norms(self._whole(v, block))
-        tiny = xp.asarray(xp.finfo(v.dtype).tiny, dtype=v.dtype, device=self._device)
+        tiny = xp.asarray(xp.finfo(v.dtype).smallest_normal, dtype=v.dtype, device=self._device)
         shrink = xp.maximum(1 - self.l1 * self.group_weights / (L * xp.maximum(norms, tiny)), xp.zeros_like(norms))
         factor = self.spread(shrink)
         return v * (factor if block is None else xp.take(factor, block))
@@ -157,7 +189,7 @@ class Penalty:
         xp = self._xp
         whole_x, whole_g = self._whole(x, block), self._whole(g, block)
         norms_x, norms_g = self.group_norms(whole_x), self.group_norms(whole_g)
-        tiny = xp.asarray(xp.finfo(g.dtype).tiny, dtype=g.dtype, device=self._device)
+        tiny = xp.asarray(xp.finfo(g.dtype).smallest_normal, dtype=g.dtype, device=self._device)
         weight = self.l1 * self.group_weights
         moving = self.spread(xp.where(norms_x > 0, weight / xp.maximum(norms_x, tiny), xp.zeros_like(norms_x)))
         resting = self.spread(

@@ -159,7 +159,7 @@ class Problem(ABC):
     @property
     def graph(self) -> Any:
         """The sparse Hessian as a scipy CSR matrix, or None."""
-        return None
+        return
 
     @property
     def has_dual(self) -> bool:
@@ -310,6 +310,14 @@ class Point(ABC):
     def hessian_block(self, block: Array) -> Array:
         """Return the Hessian of f at x within a block, l2 included."""
 
+    def hessian_diagonal(self) -> Array:
+        """Return the diagonal of the Hessian of f at x, l2 included."""
+        problem, xp = self.problem, self.problem.xp
+        if problem.is_quadratic:
+            return problem.lipschitz
+        units = (xp.arange(i, i + 1, dtype=xp.int64, device=problem.device) for i in range(problem.n_variables))
+        return xp.concat([self.hessian_block(unit)[0, :] for unit in units])
+
     @abstractmethod
     def trial(self, block: Array, d: Array) -> float:
         """Return f at x with `d` added in a block; nothing moves."""
@@ -320,7 +328,7 @@ class Point(ABC):
 
     def update_intercept(self) -> None:
         """Minimise over the constant; nothing where there is none."""
-        return None
+        return
 
     @abstractmethod
     def refresh(self) -> None:

@@ -151,13 +151,15 @@ class Quadratic(Problem):
 
     def block_bound(self, block: Array) -> Array:
         """Return Q_bb + l2 I."""
+        return self.add_ridge(self.block(block), block)
+
+    def block(self, block: Array) -> Array:
+        """Return Q_bb as a dense array."""
         if self.is_sparse:
-            H = self.Q[block][:, block].toarray()
-        elif is_array(self.Q):
-            H = self.xp.take(self.xp.take(self.Q, block, axis=0), block, axis=1)
-        else:
-            H = self.xp.take(self._rows(block), block, axis=1)
-        return self.add_ridge(H, block)
+            return self.Q[block][:, block].toarray()
+        if is_array(self.Q):
+            return self.xp.take(self.xp.take(self.Q, block, axis=0), block, axis=1)
+        return self.xp.take(self._rows(block), block, axis=1)
 
     def bound_product(self, d: Array) -> Array:
         """Return (Q + l2 I) d."""

@@ -53,8 +53,8 @@ class Report:
         The clock.
     progress : Progress
         Context manager for the loop.
-    looks : bool
-        Whether somebody wants to see every iteration.
+    looks, watches : bool
+        Whether somebody wants to see every iteration; whether `stops` needs x.
     """
 
     def __init__(
@@ -81,7 +81,9 @@ class Report:
         self.progress = Progress(check_verbose(verbose), name, None if maxiter is None else maxiter)
         self.has_callback = self._stop is not None
         self.looks = self.has_callback or history or self.progress.verbose > 0
+        self.watches = self.has_callback or checkpoint is not None
         self._reference: Certificate | None = None
+        self._reference_fun: float | None = None
         self._best_dual = -math.inf
         self._checkpoint = checkpoint
         self._saver: Checkpoint | None = None
@@ -99,6 +101,18 @@ class Report:
             self.note_dual(self._reference.dual)
         return self._reference
 
+    @property
+    def reference_fun(self) -> float:
+        """The objective at P(0), which the gap is measured by."""
+        if self._reference_fun is None:
+            if self._reference is None:
+                point = self.problem.point()
+                point.update_intercept()
+                self._reference_fun = point.objective
+            else:
+                self._reference_fun = self._reference.fun
+        return self._reference_fun
+
     def set_reference(self, certificate: Certificate) -> None:
         """Take over the certificate of P(0) from a solver that has computed it."""
         self._reference = certificate
@@ -111,14 +125,13 @@ class Report:
 
     def target(self) -> float:
         """Return what the gap (or, without a dual, the minimal subgradient) must come down to."""
-        reference = self.reference
         if self.problem.has_dual:
-            return self.tol * max(reference.fun - self._best_dual, 0.0)
-        return self.tol * reference.kkt
+            return self.tol * max(self.reference_fun - self._best_dual, 0.0)
+        return self.tol * self.reference.kkt
 
     def verdict(self, fun: float, kkt: float, gap: float, floor: float = 0.0) -> Status | None:
         """Return CONVERGED, PRECISION for what rounding alone keeps from it, NONFINITE, UNBOUNDED, or None."""
-        if math.isnan(fun) or math.isnan(kkt):
+        if math.isnan(fun) or math.isnan(kkt) or (self.problem.has_dual and math.isnan(gap)):
             return Status.NONFINITE
         if fun < _UNBOUNDED:
             return Status.UNBOUNDED
@@ -131,10 +144,10 @@ class Report:
             return None
         if gap <= target:
             return Status.CONVERGED
-        reference = abs(self.reference.fun)
+        reference = abs(self.reference_fun)
         rounding = _ROUNDING * self._eps() * reference
         if gap <= rounding:
-            at_origin = self.reference.fun - fun <= rounding
+            at_origin = self.reference_fun - fun <= rounding
             return Status.CONVERGED if at_origin or self.tol * reference >= rounding else Status.PRECISION
         return None
 

@@ -1,0 +1,272 @@
+"""Minimise a quadratic plus l1 norm and bounds on a working set: coordinate descent, then Newton steps on the support.
+
+Two forms: by the Hessian of the working set (a Gram matrix), where a step costs as many operations as there are
+coordinates, and by the columns themselves, where it costs those of a column and nothing has to be formed.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.linalg import LinAlgError
+
+from numopt._array import add_at, scalars
+from numopt._linalg import cho_factor, cho_solve
+from numopt._typing import Array, Namespace
+from numopt.coordinate._design import Design
+from numopt.coordinate._penalty import Penalty
+from numopt.kernels import KernelSet
+
+__all__ = ["ColumnModel", "Effort", "GramModel"]
+
+# Epochs of coordinate descent between two looks at the support.
+_EPOCHS = 3
+# Rounds of epochs and a Newton step; each makes progress, and the outer loop takes what there is.
+_ROUNDS = 200
+# A support up to this size is solved for at once, whether it has settled or not: that costs less than an epoch.
+_SMALL_SUPPORT = 200
+# Largest support for Cholesky factors.
+_LARGEST_FACTOR = 3000
+# Part of the signs that may still change when a Newton step by columns is worth while.
+_UNSETTLED = 0.01
+# Accuracy and length of the conjugate gradients for it.
+_CG_RTOL = 0.03
+_CG_STEPS = 60
+
+
+@dataclass(slots=True)
+class Effort:
+    """What solves have cost: coordinate updates, in how many epochs, and Newton steps."""
+
+    updates: int = 0
+    epochs: int = 0
+    newton: int = 0
+
+    def add(self, other: "Effort") -> None:
+        """Add what another solve has cost."""
+        self.updates += other.updates
+        self.epochs += other.epochs
+        self.newton += other.newton
+
+
+class GramModel:
+    """Coordinates x (k) with the gradient g of the quadratic part, whose Hessian is H; x and g are changed in place."""
+
+    def __init__(
+        self, xp: Namespace, kernels: KernelSet, H: Array, penalty: Penalty, l2: Any, x: Array, g: Array
+    ) -> None:
+        self._xp, self._kernels = xp, kernels
+        self.H, self.penalty, self.l2, self.x, self.g = H, penalty, l2, x, g
+        self._table = penalty.table(l2, x.shape[0])
+        self.effort = Effort()
+
+    def minimise(self, target: float, *, newton: bool = True) -> float:
+        """Move x until the largest entry of the minimal subgradient is about `target`; return what it is then."""
+        xp = self._xp
+        violations = xp.empty(_EPOCHS, dtype=xp.float64, device=self.x.device)
+        pattern = None
+        violation = math.inf
+        for _ in range(_ROUNDS):
+            self._kernels.gram_descent(self.H, self._table, self.x, self.g, violations)
+            done = [change for change in scalars(xp, *(violations[e] for e in range(_EPOCHS))) if change == change]
+            self.effort.epochs += len(done)
+            self.effort.updates += len(done) * self.x.shape[0]
+            violation = done[-1] if done else math.nan
+            if not violation > target:
+                break
+            if not newton:
+                continue
+            signs, free = xp.sign(self.x), self.penalty.free(self.x)
+            settled = pattern is not None and bool(xp.all(pattern == signs))
+            pattern = signs
+            if 0 < free.shape[0] <= (_LARGEST_FACTOR if settled else _SMALL_SUPPORT):
+                self._newton(free)
+                self.effort.newton += 1
+                violation = self.violation()
+                if not violation > target:
+                    break
+        return violation
+
+    def violation(self) -> float:
+        """Return the largest entry of the minimal subgradient."""
+        xp = self._xp
+        return scalars(xp, xp.max(xp.abs(self.penalty.min_subgradient(self.x, self.g + self.l2 * self.x))))[0]
+
+    def _newton(self, free: Array) -> None:
+        """Take a Newton step on the free coordinates, clipped to their signs and bounds if that pays, else shortened."""
+        xp = self._xp
+        face = Face(xp, self._table, self.x, self.g, free)
+        direction = _solve(xp, xp.take(xp.take(self.H, free, axis=0), free, axis=1), face.l2, face.descent)
+        step = face.project(direction)
+        move, change = self._change(free, step)
+        curved = xp.take(change, free) + face.l2 * step
+        model, inside = scalars(xp, xp.sum(step * (0.5 * curved - face.descent)), xp.all(step == direction))
+        if not inside and not model < 0:
+            move, change = self._change(free, face.shorten(direction))
+        self.x += move
+        self.g += change
+
+    def _change(self, free: Array, step: Array) -> tuple[Array, Array]:
+        """Return a step in all coordinates, and its change of the gradient."""
+        move = self._xp.zeros_like(self.x)
+        add_at(move, free, step)
+        return move, self.H @ move
+
+
+class ColumnModel:
+    """The same by the columns of a design; s is the gradient in the products A x, see the kernel `csc_descent`."""
+
+    def __init__(
+        self,
+        design: Design,
+        penalty: Penalty,
+        l2: Any,
+        x: Array,
+        s: Array,
+        *,
+        weights: Array,
+        means: Array,
+        sums: Array,
+        curvature: Array,
+        offset: Array,
+    ) -> None:
+        self._xp, self._design = design.xp, design
+        self.penalty, self.l2, self.x, self.s = penalty, l2, x, s
+        self._weights, self._means, self._sums = weights, means, sums
+        self._curvature, self._offset = curvature, offset
+        self._table = penalty.table(l2, x.shape[0])
+        self.effort = Effort()
+
+    def minimise(self, target: float, *, newton: bool = True) -> float:
+        """Move x until a coordinate step changes its gradient by no more than about `target`; return what it does."""
+        xp = self._xp
+        violations = xp.empty(_EPOCHS, dtype=xp.float64, device=self.x.device)
+        pattern = None
+        violation = math.inf
+        for _ in range(_ROUNDS):
+            self._design.descend(
+                self._weights, self._means, self._sums, self._curvature, self._table, self.x, self.s, self._offset,
+                violations,
+            )  # fmt: skip
+            (violation,) = scalars(xp, violations[_EPOCHS - 1])
+            self.effort.epochs += _EPOCHS
+            self.effort.updates += _EPOCHS * self.x.shape[0]
+            if not violation > target:
+                break
+            if not newton:
+                continue
+            signs = xp.sign(self.x)
+            changed = 1.0 if pattern is None else scalars(xp, xp.mean(xp.astype(pattern != signs, xp.float64)))[0]
+            pattern = signs
+            if changed <= _UNSETTLED:
+                self._newton(self.penalty.free(self.x))
+                self.effort.newton += 1
+        return violation
+
+    def _newton(self, free: Array) -> None:
+        """Take an inexact Newton step on the free coordinates, by conjugate gradients."""
+        xp = self._xp
+        if not free.shape[0]:
+            return
+        design, centred = self._design.gather(free), self._means.shape[0] > 0
+        g = design.rmatvec(self.s)
+        if centred:
+            means, sums = xp.take(self._means, free), xp.take(self._sums, free)
+            g = g + self._offset[0] * sums
+        whole = xp.zeros_like(self.x)
+        add_at(whole, free, g)
+        face = Face(xp, self._table, self.x, whole, free)
+
+        def shift(d: Array) -> Array:
+            products = design.matvec(d)
+            return self._weights * products if self._weights.shape[0] else products
+
+        def product(d: Array) -> Array:
+            out = design.rmatvec(shift(d)) + face.l2 * d
+            return out - sums * xp.sum(means * d) if centred else out
+
+        diagonal = xp.take(self._curvature, free) + face.l2
+        direction = _conjugate_gradients(xp, product, face.descent, diagonal)
+        step = face.project(direction)
+        model, inside = scalars(xp, xp.sum(step * (0.5 * product(step) - face.descent)), xp.all(step == direction))
+        if not inside and not model < 0:
+            step = face.shorten(direction)
+        add_at(self.x, free, step)
+        self.s += shift(step)
+        if centred:
+            self._offset -= xp.astype(xp.sum(means * step), xp.float64)
+
+
+class Face:
+    """The free coordinates within the orthant and the bounds that they are in, where the objective is quadratic.
+
+    Attributes
+    ----------
+    l2, descent : array
+        Of the free coordinates the weights of the squares, and minus the gradient of the objective.
+    """
+
+    def __init__(self, xp: Namespace, table: Array, x: Array, g: Array, free: Array) -> None:
+        self._xp = xp
+        l1, self.l2, lower, upper = (xp.take(table[row, :], free) for row in range(4))
+        self._x = xp.take(x, free)
+        signs = xp.sign(self._x)
+        self.descent = -(xp.take(g, free) + self.l2 * self._x + l1 * signs)
+        zero = xp.zeros_like(self._x)
+        # Only an absolute value makes zero a corner.
+        self._lower = xp.where((l1 > 0) & (signs > 0), xp.maximum(lower, zero), lower)
+        self._upper = xp.where((l1 > 0) & (signs < 0), xp.minimum(upper, zero), upper)
+
+    def project(self, direction: Array) -> Array:
+        """Return the step to the point of the face that is nearest to the end of the direction."""
+        xp = self._xp
+        end = self._x + direction
+        nearest = xp.minimum(xp.maximum(end, self._lower), self._upper)
+        return xp.where(nearest == end, direction, nearest - self._x)
+
+    def shorten(self, direction: Array) -> Array:
+        """Return the longest multiple of the direction, at most itself, that stays on the face."""
+        xp = self._xp
+        one = xp.ones_like(direction)
+        room = xp.where(direction > 0, self._upper - self._x, self._lower - self._x)
+        ratios = xp.where(direction != 0, room / xp.where(direction != 0, direction, one), one)
+        return xp.minimum(xp.min(ratios), one) * direction
+
+
+def _solve(xp: Namespace, H: Array, l2: Array, b: Array) -> Array:
+    """Solve (H + diag(l2)) d = b; a singular matrix gets the least ridge that a factorisation takes."""
+    eye = xp.eye(H.shape[0], dtype=H.dtype, device=H.device)
+    H = H + l2 * eye
+    (trace,) = scalars(xp, xp.sum(xp.linalg.diagonal(H)))
+    ridge = 0.0
+    for _ in range(12):
+        try:
+            return cho_solve(cho_factor(H + ridge * eye if ridge else H), b)
+        except LinAlgError:
+            ridge = max(10 * ridge, 4 * float(xp.finfo(H.dtype).eps) * trace)
+    return xp.zeros_like(b)
+
+
+def _conjugate_gradients(xp: Namespace, product: Callable[[Array], Array], b: Array, diagonal: Array) -> Array:
+    """Solve roughly, with the diagonal as preconditioner; what comes is a descent direction wherever it ends."""
+    positive = diagonal > 0
+    inverse = xp.where(positive, 1 / xp.where(positive, diagonal, xp.ones_like(diagonal)), xp.zeros_like(diagonal))
+    x, r = xp.zeros_like(b), b
+    z = inverse * r
+    p = z
+    (rho,) = scalars(xp, xp.sum(r * z))
+    goal = _CG_RTOL**2 * rho
+    for _ in range(_CG_STEPS):
+        q = product(p)
+        (curvature,) = scalars(xp, xp.sum(p * q))
+        if not curvature > 0 or not rho > goal:
+            break
+        length = rho / curvature
+        x = x + length * p
+        r = r - length * q
+        z = inverse * r
+        previous = rho
+        (rho,) = scalars(xp, xp.sum(r * z))
+        p = z + (rho / previous) * p
+    return x
