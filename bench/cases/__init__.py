@@ -15,6 +15,7 @@ _MODULES = {
     "ot-paper": "_transport_paper",
     "linear": "_linear",
     "linear-paper": "_linear_paper",
+    "libsvm": "_libsvm",
     "coordinate-paper": "_coordinate_paper",
 }
 

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from numopt.bench.peers import _estimators as estimators
 from numopt.bench.peers import _linear as linear
 
 
@@ -82,4 +83,18 @@ class SweepsResidual(Sweeps):
         self._x, self._norm = x, norm
 
 
-SOLVERS: dict[str, Any] = {solver.name: solver for solver in (RugeStuben, SmoothedAggregation, Sweeps, SweepsResidual)}
+class GraphRugeStuben(estimators.GraphSystem):
+    """Classical multigrid for the unlabelled nodes of a graph, setup and solve."""
+
+    name = "pyamg-rs"
+    module = "pyamg"
+    distribution = "pyamg"
+
+    def solve(self, Q: Any, c: Any) -> Any:
+        import pyamg
+
+        return pyamg.ruge_stuben_solver(Q).solve(c, tol=self.tol, maxiter=linear.MAXITER, accel="cg")
+
+
+_ALL: tuple[type[Any], ...] = (RugeStuben, SmoothedAggregation, Sweeps, SweepsResidual, GraphRugeStuben)
+SOLVERS: dict[str, Any] = {solver.name: solver for solver in _ALL}

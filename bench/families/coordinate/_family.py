@@ -11,7 +11,7 @@ from numopt.bench._plots import Figure
 from numopt.bench._records import Record
 from numopt.bench._tables import Table, residual
 from numopt.bench.families._base import Card, Family
-from numopt.bench.families.coordinate import _tables
+from numopt.bench.families.coordinate import _tables, _time_to_accuracy
 from numopt.bench.families.coordinate._judge import judge
 from numopt.bench.peers import Settings, Solver
 from numopt.bench.peers import _coordinate as coordinate
@@ -52,13 +52,15 @@ class Coordinate(Family[coordinate.Task, coordinate.Coefficients]):
         return f"{record.get('measure', 'error')} {residual(record.get('error'))}"
 
     def headline(self, records: Sequence[Record]) -> str:
-        return _tables.headline(records)
+        return _tables.headline(_time_to_accuracy.expanded(records))
 
     def tables(self, records: Sequence[Record]) -> list[Table]:
+        if any(map(_time_to_accuracy.is_sweep, records)):
+            return _time_to_accuracy.tables(records)
         return _tables.tables(records)
 
     def cards(self, records: Sequence[Record]) -> list[Card]:
-        return _tables.cards(records)
+        return _tables.cards(_time_to_accuracy.expanded(records))
 
     def documented(self, records: Sequence[Record]) -> list[Figure]:
         from numopt.bench.families.coordinate._plots import documented
@@ -68,7 +70,7 @@ class Coordinate(Family[coordinate.Task, coordinate.Coefficients]):
     def figures(self, records: Sequence[Record]) -> list[Figure]:
         from numopt.bench.families.coordinate._plots import figures
 
-        return figures(records)
+        return figures(_time_to_accuracy.expanded(records))
 
 
 def tiny(problem: T) -> T:
