@@ -1,5 +1,6 @@
 """The matrix of a linear model, by columns: products, norms, Gram matrices and coordinate descent in any storage."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -178,18 +179,49 @@ class DenseDesign(Design):
 
 
 class SparseDesign(Design):
-    """A matrix in CSC form without duplicate entries."""
+    """A matrix without duplicate entries, given in CSC or CSR form; the other form is made when it is first needed.
+
+    Products work with the form that is there: their times differ by less than a conversion costs, which is that of
+    seven products.
+    """
 
     is_sparse = True
 
     def __init__(self, A: Any, xp: Namespace, dtype: Any, device: Any) -> None:
         super().__init__(A, xp, dtype, device)
-        self._triple = (A.data, A.indices, A.indptr)
+        self._given = A
+        if A.format != "csc":
+            del self.A  # from here on the property below
+
+    @functools.cached_property
+    def A(self) -> Any:
+        """The matrix in CSC form."""
+        return self._given.tocsc()
+
+    @functools.cached_property
+    def rows(self) -> Any:
+        """The matrix in CSR form."""
+        return self._given if self._given.format == "csr" else self._given.tocsr()
+
+    @property
+    def _triple(self) -> tuple[Array, Array, Array]:
+        A = self.A
+        return A.data, A.indices, A.indptr
+
+    @property
+    def _has_columns(self) -> bool:
+        return "A" in self.__dict__
+
+    def squared(self) -> "SparseDesign":
+        """Return the design of the squares of all entries."""
+        A = self._given
+        squares = type(A)((A.data * A.data, A.indices, A.indptr), shape=A.shape)
+        return SparseDesign(squares, self.xp, self.dtype, self.device)
 
     @property
     def nnz(self) -> int:
         """Number of stored entries."""
-        return int(self._triple[0].shape[0])
+        return int(self._given.data.shape[0])
 
     @property
     def gram_pays(self) -> bool:
@@ -207,22 +239,33 @@ class SparseDesign(Design):
         """Return A x; of a sparse x only the columns that count are read."""
         if is_numpy(self.xp):
             used = np.flatnonzero(x)
-            if 4 * used.size < x.size:
+            if used.size == 0:
+                return np.zeros(self.shape[0], dtype=self.dtype)
+            if 4 * used.size < x.size and self._has_columns:
                 return self.A[:, used] @ x[used]
-        return self.A @ x
+        return self._given @ x
+
+    def matmat(self, X: Array) -> Array:
+        """Return A X."""
+        return self._given @ X
 
     def rmatvec(self, v: Array) -> Array:
         """Return A' v."""
+        if not self._has_columns:
+            return self._given.T @ v
         out = self.xp.empty(self.shape[1], dtype=self.dtype, device=self.device)
         self.kernels.column_dots(*self._triple, v, out)
         return out
 
     def rmatmat(self, V: Array) -> Array:
         """Return A' V."""
-        return self.A.T @ V
+        return self._given.T @ V
 
     def column_squares(self, weights: Array | None = None) -> Array:
         """Return sum_i weights_i a_ij^2 for each column."""
+        if not self._has_columns:
+            ones = self.xp.ones(self.shape[0], dtype=self.dtype, device=self.device)
+            return self.squared().rmatvec(ones if weights is None else weights)
         out = self.xp.empty(self.shape[1], dtype=self.dtype, device=self.device)
         self.kernels.column_squares(*self._triple, self._empty() if weights is None else weights, out)
         return out
@@ -239,7 +282,7 @@ class SparseDesign(Design):
     def extend_gram(self, H: Array, weights: Array | None = None) -> Array:
         """Return `gram`; only entries of the new columns are computed."""
         xp, (n, p), first = self.xp, self.shape, H.shape[0]
-        nnz = int(self._triple[0].shape[0])
+        nnz = self.nnz
         out = xp.empty((p, p), dtype=self.dtype, device=self.device)
         out[:first, :first] = H
         starts = xp.empty(n + 1, dtype=xp.int64, device=self.device)
@@ -320,7 +363,9 @@ def as_design(A: Any, *, check_finite: bool = True) -> Design:
         return OperatorDesign(A, xp, xp.float32 if A.dtype == xp.float32 else xp.float64, None)
     A = check_matrix(A, "A", finite=False, allow_sparse=True)
     if is_sparse(A):
-        A = A if A.format == "csc" else A.tocsc()
+        # Rows in order are kept as they are, on the host: models without l1 norm work with them.
+        keep = A.format == "csc" or (A.format == "csr" and is_numpy(xp) and A.has_canonical_format)
+        A = A if keep else A.tocsc()
         if not A.has_canonical_format:
             A = A.copy()
             A.sum_duplicates()
