@@ -10,7 +10,7 @@ from numopt.coordinate._blocks import BlockCache, largest_eigenvalue
 from numopt.coordinate._problem import Point, Problem
 from numopt.coordinate._step import Update
 
-__all__ = ["DiagonalUpdate", "EstimatedGradientUpdate", "GradientUpdate"]
+__all__ = ["DiagonalUpdate", "EstimatedGradientUpdate", "GradientUpdate", "secant_constants"]
 
 # Estimates start at this share of the bounds, and never fall below that share of the largest of them.
 _START, _FLOOR = 1e-3, 1e-12
@@ -24,7 +24,7 @@ class GradientUpdate(Update):
 
     def __init__(self, problem: Problem, cache: BlockCache, *, constants: Array | None = None, **search: Any) -> None:
         super().__init__(problem, cache, **search)
-        self._constants = constants
+        self.constants = constants
 
     def step(self, point: Point, block: Array) -> Status | None:
         """Take the step of the bound with one curvature for the block."""
@@ -41,9 +41,9 @@ class GradientUpdate(Update):
         return self.advance(point, block, d, self.slope(point, block, g, d), target=target)
 
     def _curvature(self, point: Point, block: Array) -> float:
-        if self._constants is not None:
+        if self.constants is not None:
             # A matrix is bounded by its trace.
-            return scalars(self.xp, self.xp.sum(self.xp.take(self._constants, block)))[0]
+            return scalars(self.xp, self.xp.sum(self.xp.take(self.constants, block)))[0]
         if self.problem.is_quadratic and self.cache.number(block) < 0:
             return largest_eigenvalue(point.hessian_block(block), self.xp)
         return self.cache.lipschitz(block)
@@ -69,16 +69,13 @@ class EstimatedGradientUpdate(Update):
         self._shrink = shrink
         self._estimates: Array = None
 
-    def begin(self, point: Point) -> None:
-        """Choose the first estimates: a thousandth of the bounds, where there are any."""
+    def begin(self, estimates: Array | None = None) -> None:
+        """Choose the first estimates: those given, or a thousandth of the bounds."""
         xp = self.xp
-        try:
-            bounds = self.problem.lipschitz
-        except ValueError:  # a user's function without constants
-            bounds = xp.full_like(point.x, self._secant(point) / _START)
-        (most,) = scalars(xp, xp.max(bounds))
+        first = _START * self.problem.lipschitz if estimates is None else estimates
+        (most,) = scalars(xp, xp.max(first))
         least = _FLOOR * most if most > 0 else 1.0
-        self._estimates = xp.maximum(_START * bounds, xp.full_like(bounds, least))
+        self._estimates = xp.maximum(first, xp.full_like(first, least))
 
     def current(self) -> Array:
         """Return the estimates, one for each unknown."""
@@ -117,17 +114,20 @@ class EstimatedGradientUpdate(Update):
         add_at(self._estimates, block, max(self._shrink * L, floor) - current)
         return None
 
-    def _secant(self, point: Point) -> float:
-        """Return the curvature of f along the gradient over a short way."""
-        xp = self.xp
-        g = point.gradient
-        size, reach = scalars(xp, xp.linalg.vector_norm(g), xp.linalg.vector_norm(point.x))
-        if not (math.isfinite(size) and size > 0):
-            return 1.0
-        t = float(self._eps ** (1 / 3)) * max(reach, 1.0) / size
-        everything = xp.arange(self.problem.n_variables, device=self.problem.device)
+
+def secant_constants(point: Point) -> Array:
+    """Return the curvature of f along its gradient over a short way, for each unknown: a guess without guarantee."""
+    problem, xp = point.problem, point.problem.xp
+    g = point.gradient
+    size, reach = scalars(xp, xp.linalg.vector_norm(g), xp.linalg.vector_norm(point.x))
+    curvature = 1.0
+    if math.isfinite(size) and size > 0:
+        t = float(xp.finfo(problem.dtype).eps) ** (1 / 3) * max(reach, 1.0) / size
+        everything = xp.arange(problem.n_variables, device=problem.device)
         rest = point.trial(everything, -t * g) - point.value + t * size * size
-        return max(2 * rest / (t * size) ** 2, self._eps) if math.isfinite(rest) else 1.0
+        if math.isfinite(rest) and rest > 0:
+            curvature = 2 * rest / (t * size) ** 2
+    return xp.full_like(point.x, curvature)
 
 
 class DiagonalUpdate(Update):
@@ -144,7 +144,7 @@ class DiagonalUpdate(Update):
     ) -> None:
         super().__init__(problem, cache, **search)
         self._gershgorin = gsd_diag == "gershgorin"
-        self._constants = constants
+        self.constants = constants
 
     def step(self, point: Point, block: Array) -> Status | None:
         """Take the step of the bound with a curvature for each unknown."""
@@ -164,5 +164,5 @@ class DiagonalUpdate(Update):
     def _diagonal(self, block: Array) -> Any:
         if self._gershgorin:
             return self.xp.take(self.problem.gershgorin, block)
-        constants = self.problem.lipschitz if self._constants is None else self._constants
+        constants = self.problem.lipschitz if self.constants is None else self.constants
         return block.shape[0] * self.xp.take(constants, block)

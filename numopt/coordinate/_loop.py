@@ -17,14 +17,16 @@ from numopt._rng import default_rng
 from numopt._typing import Array, RNGLike
 from numopt.coordinate._blocks import BlockCache
 from numopt.coordinate._dead_unknowns import settle_dead_unknowns
-from numopt.coordinate._gradient_updates import EstimatedGradientUpdate
+from numopt.coordinate._gradient_updates import EstimatedGradientUpdate, secant_constants
 from numopt.coordinate._linear_models import LeastSquares, LinearModel, LinearPoint
 from numopt.coordinate._partition import Partition, make_partition
 from numopt.coordinate._problem import Certificate, Point, Problem, largest
 from numopt.coordinate._quadratic import QuadraticPoint
 from numopt.coordinate._report import Report
 from numopt.coordinate._selection import Selection, make_selection
-from numopt.coordinate._update import Update, make_update
+from numopt.coordinate._smooth import Smooth
+from numopt.coordinate._step import Update
+from numopt.coordinate._update import make_update
 
 __all__ = ["solve_blocks"]
 
@@ -77,6 +79,7 @@ def solve_blocks(
     """
     chosen = dict(options or {})
     generator = default_rng(rng)
+    problem, secant = _with_constants(problem, x0, update, lipschitz)
     blocks = make_partition(problem, partition, block_size, generator, order=chosen.get("order", "lipschitz"))
     cache = BlockCache(problem, blocks)
     change = make_update(
@@ -86,11 +89,30 @@ def solve_blocks(
     point = problem.point(start, intercept if constant is None else constant)
     estimates = None
     if isinstance(change, EstimatedGradientUpdate):
-        change.begin(point)
+        change.begin(secant)
         estimates = change.current
+    elif change.constants is not None:
+        estimates = change.given_constants
     rule = make_selection(problem, blocks, selection, chosen, generator, cache=cache, estimates=estimates)
     _check_forests(blocks, rule, change)
     return _Loop(point, report, blocks, rule, change, nit, npass).run()
+
+
+def _with_constants(problem: Problem, x0: Array, update: str, lipschitz: Any) -> tuple[Problem, Array | None]:
+    """Return the problem with constants along the unknowns, and a first guess of them where it had none.
+
+    A user's function may come without: then given ones count, and else a guess that only ranks unknowns and starts
+    estimates.
+    """
+    if not isinstance(problem, Smooth) or problem.has_constants:
+        return problem, None
+    if not isinstance(lipschitz, str):
+        return problem.with_constants(lipschitz), None
+    automatic = update == "auto" and problem.hess_block is None
+    if lipschitz != "estimate" and (automatic or update in ("gradient", "diag", "matrix")):
+        _ = problem.lipschitz  # raises
+    guess = secant_constants(problem.point(x0))
+    return problem.with_constants(guess), guess
 
 
 def _check_forests(partition: Partition, rule: Selection, update: Update) -> None:
@@ -144,7 +166,7 @@ class _Loop:
         _ = self.report.reference
         status, self.detail = settle_dead_unknowns(self.point, self.partition)
         self.point.update_intercept()
-        if status is None and not self._is_finite(self.point.objective):
+        if status is None and not math.isfinite(self.point.objective):
             status = Status.NONFINITE
         while status is None:
             status = self._look()
@@ -216,12 +238,10 @@ class _Loop:
         """Record the iterate, and judge it where that is cheap or due."""
         known = self._greedy or (self._tracks and self.report.looks)
         if not known and self.npass < self._next_check:
-            if self.report.looks:
-                return self._show(self.point.objective, math.nan, math.nan, judge=False)
-            return self.report.limit(self.nit, self.npass)
-        self._next_check = self.npass + 1.0
+            return self._glance()
         if not (self._greedy or self._tracks):
             self.npass += 1
+        self._next_check = self.npass + 1.0
         fun, kkt, gap = self._measure()
         status = self._show(fun, kkt, gap)
         if status is Status.CONVERGED:
@@ -231,6 +251,12 @@ class _Loop:
         if self._not_attained(fun):
             return Status.NOT_ATTAINED
         return self._stagnant(fun, gap if self.problem.has_dual else kkt)
+
+    def _glance(self) -> Status | None:
+        """Record the iterate without judging it, and look at the limits."""
+        if self.report.looks:
+            return self._show(self.point.objective, math.nan, math.nan, judge=False)
+        return self.report.limit(self.nit, self.npass)
 
     def _show(self, fun: float, kkt: float, gap: float, *, judge: bool = True) -> Status | None:
         return self.report.stops(
@@ -313,7 +339,7 @@ class _Loop:
         for number, block in enumerate(self._all_blocks()):
             status = self._update(block, number if self.partition.blocks else -1)
             if status is None:
-                status = self.report.limit(self.nit, self.npass)
+                status = self._glance()
             if status is not None:
                 return status
             if self.update.moved:
@@ -354,15 +380,12 @@ class _Loop:
         curved, size = scalars(xp, xp.linalg.vector_norm(problem.bound_product(g)), xp.linalg.vector_norm(g))
         return curved <= _SLOPE * problem.bound_norm * size
 
-    def _is_finite(self, value: float) -> bool:
-        return math.isfinite(value)
-
     # ---- the result ----------------------------------------------------------------------------------------------
 
     def _result(self, status: Status) -> OptimizeResult:
-        fields = {}
+        fields = {"lipschitz": self.problem.lipschitz}
         if isinstance(self.update, EstimatedGradientUpdate):
-            fields["lipschitz"] = self.problem.public(self.update.current())
+            fields["lipschitz"] = self.update.current()
         remedy = None
         if status is Status.MAXITER and self.npass >= self.report.max_passes:
             remedy = "raise max_passes"

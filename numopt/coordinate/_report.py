@@ -240,7 +240,7 @@ class Report:
         judged = self.verdict(certificate.fun, certificate.kkt, certificate.gap, certificate.floor)
         if judged in (Status.CONVERGED, Status.NONFINITE):
             # Where a limit and the goal came together the goal counts; a callback's word stands.
-            status = judged if status is not Status.CALLBACK else status
+            status = judged if status not in (Status.CALLBACK, Status.NOT_ATTAINED) else status
         elif status is Status.CONVERGED:
             status = judged or Status.STALLED
         name, value = ("duality gap", certificate.gap) if problem.has_dual else ("minimal subgradient", certificate.kkt)
@@ -271,12 +271,13 @@ class Report:
             "active_set": support,
             "n_active": int(support.shape[0]),
             "active_set_iter": active_set_iter,
-            "lipschitz": problem.lipschitz,
             "time": self.deadline.elapsed(),
         }
         if problem.intercept:
             result["intercept"] = intercept
         result.update(fields or {})
+        if "lipschitz" not in result:  # estimates stand for bounds that a problem may lack
+            result["lipschitz"] = problem.lipschitz
         if self._history is not None:
             result["history"] = self._history.asdict()
         return make_result(result)

@@ -1,5 +1,6 @@
 """A user's own smooth function."""
 
+import copy
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -94,6 +95,19 @@ class Smooth(Problem):
                 "`lipschitz` of the problem must be given, or lipschitz='estimate' with update='gradient'."
             )
         return self.add_ridge(self._lipschitz)
+
+    @property
+    def has_constants(self) -> bool:
+        """Whether the user gave bounds."""
+        return self._lipschitz is not None
+
+    def with_constants(self, lipschitz: Any) -> "Smooth":
+        """Return the same function with other bounds."""
+        other = copy.copy(self)
+        for name in ("lipschitz", "gershgorin", "bound_norm"):
+            other.__dict__.pop(name, None)
+        other._lipschitz = other._constants(lipschitz)
+        return other
 
     @functools.cached_property
     def gershgorin(self) -> Array:

@@ -35,6 +35,8 @@ class Update:
     ----------
     moved : bool
         Whether the last step changed anything.
+    constants : array or None
+        Bounds along the unknowns that the user gave in place of the problem's.
     failed : float
         Decrease that the linear model promised for the last step along which no trial lowered F; 0 before.
     nfev, nhev : int
@@ -60,6 +62,7 @@ class Update:
         self._eps = float(problem.xp.finfo(problem.dtype).eps)
         self.moved = False
         self.failed = 0.0
+        self.constants: Array | None = None
         self.nfev = self.nhev = 0
         self.detail: str | None = None
 
@@ -71,6 +74,10 @@ class Update:
     def needs_search(problem: Problem) -> bool:
         """Tell whether full steps may raise F."""
         return False
+
+    def given_constants(self) -> Array:
+        """Return the user's bounds."""
+        return self.constants
 
     # ---- matrices of a block -------------------------------------------------------------------------------------
 

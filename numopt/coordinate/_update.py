@@ -121,6 +121,7 @@ def automatic_update(problem: Problem, partition: Partition) -> str:
 
 def _check_admissible(problem: Problem, name: str) -> None:
     penalty = problem.penalty
+    names: tuple[str, ...]
     if penalty.is_zero:
         names, what = _SMOOTH, "a problem without l1 norm, bounds and groups"
     elif penalty.is_separable:
@@ -131,6 +132,10 @@ def _check_admissible(problem: Problem, name: str) -> None:
         raise ValueError(f"`update` must be one of {_listed(names)} for {what}, got {name!r}.")
     if name == "message_passing" and problem.graph is None:
         raise ValueError("`update='message_passing'` needs a problem with a sparse Hessian; this one has no graph.")
+    if isinstance(problem, Smooth) and name == "cubic":
+        raise ValueError(
+            "`update='cubic'` needs a bound on third derivatives, which is not known of a user's function."
+        )
     if isinstance(problem, Smooth) and problem.hess_block is None and name in _WITH_HESSIAN:
         raise ValueError(f"`update={name!r}` needs `hess_block` of the problem; 'gradient' and 'diag' do without.")
 
