@@ -496,22 +496,24 @@ class KernelSet(Protocol):
         self, parents: Array, levels: Array, children: Array, links: Array, inverse: Array, x: Array
     ) -> None: ...
 
-    def forest_sweeps(
+    def forest_ssor(
         self,
-        data: Array,
-        indices: Array,
-        indptr: Array,
+        ldata: Array,
+        lindices: Array,
+        lindptr: Array,
+        udata: Array,
+        uindices: Array,
+        uindptr: Array,
         blocks: Array,
         parents: Array,
         levels: Array,
         children: Array,
         links: Array,
         inverse: Array,
-        b: Array,
         omega: float,
-        order: int,
-        count: int,
-        x: Array,
+        symmetric: int,
+        r: Array,
+        z: Array,
         work: Array,
     ) -> None: ...
 

@@ -447,15 +447,16 @@ KERNELS: dict[str, Kernel] = {
         _TREES | _FACTORS | {"x": _VECTOR},
         "Overwrite x with the solution of the system that forest_factor took, for the right-hand side x.",
     ),
-    "forest_sweeps": Kernel(
+    "forest_ssor": Kernel(
         "forest",
-        _CSR
-        | {"blocks": "int64[1]"}
+        {"ldata": "real[1]", "lindices": "index[1]", "lindptr": "index[1]"}
+        | {"udata": "real[1]", "uindices": "index[1]", "uindptr": "index[1]", "blocks": "int64[1]"}
         | _TREES
         | _FACTORS
-        | {"b": _VECTOR, "omega": "float", "order": "int", "count": "int", "x": _VECTOR, "work": _VECTOR},
-        "`count` sweeps over blocks of rows: block f is rows blocks[f] to blocks[f + 1] - 1, a forest with the factors "
-        "of its diagonal block, and x_f += omega * inverse (b - A x)_f; work (n) is scratch.",
+        | {"omega": "float", "symmetric": "int", "r": _VECTOR, "z": _VECTOR, "work": _VECTOR},
+        "One sweep from zero over forests, rows blocks[f] to blocks[f + 1] - 1 each, with the factors of all diagonal "
+        "blocks D and the entries in the columns of earlier forests (L) and of later ones (U): z = (D / omega + L)^-1 r "
+        "and, with `symmetric`, then z = (D / omega + U)^-1 (2 / omega - 1) D z; work (n) is scratch.",
     ),
     "forest_schur": Kernel(
         "forest",

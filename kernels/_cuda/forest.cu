@@ -136,42 +136,53 @@ __global__ void __launch_bounds__(forest_threads)
     solve_trees(trees, turn, links, inverse, x, 0, n, 0, n_levels);
 }
 
+// One sweep from zero over forests whose entries are split: `l` those in the columns of earlier forests, `u` of later.
 template <typename Real, typename Index>
 __global__ void __launch_bounds__(forest_threads)
-    forest_sweeps(const Real* __restrict__ data, const Index* __restrict__ indices, const Index* __restrict__ indptr,
-                  const int64* __restrict__ blocks, const int* __restrict__ parents,
-                  const int64* __restrict__ levels, const int* __restrict__ children, const Real* __restrict__ links,
-                  const Real* __restrict__ inverse, const Real* __restrict__ b, double omega, int64 order,
-                  int64 count, Real* x, Real* work, int64 n_blocks, int64 n_levels, int64 n,
-                  unsigned long long* arrived) {
+    forest_ssor(const Real* __restrict__ ldata, const Index* __restrict__ lindices,
+                const Index* __restrict__ lindptr, const Real* __restrict__ udata,
+                const Index* __restrict__ uindices, const Index* __restrict__ uindptr,
+                const int64* __restrict__ blocks, const int* __restrict__ parents, const int64* __restrict__ levels,
+                const int* __restrict__ children, const Real* __restrict__ links, const Real* __restrict__ inverse,
+                double omega, int64 symmetric, const Real* __restrict__ r, Real* z, Real* work, int64 n_blocks,
+                int64 n_levels, int64 n, unsigned long long* arrived) {
     const Trees trees{parents, levels, children, n_levels, n, arrived};
     const Real weight = static_cast<Real>(omega);
+    const Real kept = static_cast<Real>(2 - omega);
     unsigned long long turn = 0;
-    // The first level of the forest at hand, or the end of its last, whichever the direction comes to first.
     int64 low = 0;
-    int64 high = 0;
-    const int64 halves = order == 0 ? 2 * count : count;
-    for (int64 half = 0; half < halves; ++half) {
-        const bool forward = order > 0 || (order == 0 && half % 2 == 0);
-        low = forward ? 0 : n_levels;
-        for (int64 visited = 0; visited < n_blocks; ++visited) {
-            const int64 f = forward ? visited : n_blocks - 1 - visited;
-            const int64 start = blocks[f];
-            const int64 stop = blocks[f + 1];
-            if (forward) {
-                for (high = low; high < n_levels && levels[high] < stop;) ++high;
-            } else {
-                for (high = low; low > 0 && levels[low] > start;) --low;
-            }
+    for (int64 f = 0; f < n_blocks; ++f) {
+        const int64 start = blocks[f];
+        const int64 stop = blocks[f + 1];
+        int64 high = low;
+        while (high < n_levels && levels[high] < stop) ++high;
+        all_rows(trees, turn, start, stop, [&](int64 k) {
+            Real gap = r[k];
+            for (Index p = lindptr[k]; p < lindptr[k + 1]; ++p) gap = fma_rn(-ldata[p], z[lindices[p]], gap);
+            work[k] = gap;
+        });
+        solve_trees(trees, turn, links, inverse, work, start, stop, low, high);
+        all_rows(trees, turn, start, stop, [&](int64 k) { z[k] = weight * work[k]; });
+        low = high;
+    }
+    if (symmetric == 0) return;
+    int64 high = n_levels;
+    for (int64 f = n_blocks - 1; f >= 0; --f) {
+        const int64 start = blocks[f];
+        const int64 stop = blocks[f + 1];
+        while (low > 0 && levels[low - 1] >= start) --low;
+        if (uindptr[start] == uindptr[stop]) {
+            all_rows(trees, turn, start, stop, [&](int64 k) { z[k] *= kept; });
+        } else {
             all_rows(trees, turn, start, stop, [&](int64 k) {
-                Real gap = b[k];
-                for (Index p = indptr[k]; p < indptr[k + 1]; ++p) gap = fma_rn(-data[p], x[indices[p]], gap);
+                Real gap = Real(0);
+                for (Index p = uindptr[k]; p < uindptr[k + 1]; ++p) gap = fma_rn(-udata[p], z[uindices[p]], gap);
                 work[k] = gap;
             });
             solve_trees(trees, turn, links, inverse, work, start, stop, low, high);
-            all_rows(trees, turn, start, stop, [&](int64 k) { x[k] = fma_rn(weight, work[k], x[k]); });
-            if (forward) low = high;
+            all_rows(trees, turn, start, stop, [&](int64 k) { z[k] = fma_rn(weight, work[k], kept * z[k]); });
         }
+        high = low;
     }
 }
 

@@ -56,36 +56,38 @@ def forest_solve(
     launch("forest.cu", "forest_solve", (x.dtype,), plan.grid, plan.block, args, cooperative=True)
 
 
-def forest_sweeps(
-    data: Array,
-    indices: Array,
-    indptr: Array,
+def forest_ssor(
+    ldata: Array,
+    lindices: Array,
+    lindptr: Array,
+    udata: Array,
+    uindices: Array,
+    uindptr: Array,
     blocks: Array,
     parents: Array,
     levels: Array,
     children: Array,
     links: Array,
     inverse: Array,
-    b: Array,
     omega: float,
-    order: int,
-    count: int,
-    x: Array,
+    symmetric: int,
+    r: Array,
+    z: Array,
     work: Array,
     *,
     launch: _build.Launch = _build.launch,
 ) -> None:
-    """Solve for one forest after the other: x_f += omega * inverse of its block * (b - A x)_f."""
-    n = int(x.shape[0])
+    """Sweep over the forests from zero: forward, and backward if `symmetric`."""
+    n = int(z.shape[0])
     if n == 0:
         return
-    template = (data.dtype, indices.dtype)
-    plan = _plan(launch, "forest_sweeps", template, levels, n, x)
+    template = (ldata.dtype, lindices.dtype)
+    plan = _plan(launch, "forest_ssor", template, levels, n, z)
     args = (
-        data, indices, indptr, blocks, parents, levels, children, links, inverse, b, float(omega), order, count, x,
-        work, int(blocks.shape[0]) - 1, plan.n_classes, n, plan.arrived,
+        ldata, lindices, lindptr, udata, uindices, uindptr, blocks, parents, levels, children, links, inverse,
+        float(omega), int(symmetric), r, z, work, int(blocks.shape[0]) - 1, plan.n_classes, n, plan.arrived,
     )  # fmt: skip
-    launch("forest.cu", "forest_sweeps", template, plan.grid, plan.block, args, cooperative=True)
+    launch("forest.cu", "forest_ssor", template, plan.grid, plan.block, args, cooperative=True)
 
 
 def forest_schur(

@@ -61,17 +61,19 @@ def forest_solve(parents, levels, children, links, inverse, x):
 
 
 @jit
-def _to_roots(data, indices, indptr, parents, links, b, x, t, start, stop):
-    """Write b - A x of rows start to stop - 1 into t, each minus what its children pass on."""
+def _to_roots(data, indices, indptr, parents, links, x, t, start, stop):
+    """Take rows from the leaves to the roots: t_k -= (A x)_k and what the children of row k pass on.
+
+    t may be x: the columns of A are not among these rows.
+    """
     zero = t.dtype.type(0)
-    t[start:stop] = zero
     last = link = zero
     for k in range(stop - 1, start - 1, -1):
         row, above = place(k), place(parents[place(k)])
-        gap = b[row] + t[row]
+        value = t[row]
         for p in range(indptr[k], indptr[k + 1]):
-            gap = multiply_add(-data[p], x[place(indices[p])], gap)
-        value = multiply_add(-link, last, gap)
+            value = multiply_add(-data[p], x[place(indices[p])], value)
+        value = multiply_add(-link, last, value)
         t[row] = value
         last, link = value, zero
         if above + np.uint64(1) == row:
@@ -81,46 +83,45 @@ def _to_roots(data, indices, indptr, parents, links, b, x, t, start, stop):
 
 
 @jit
-def forest_sweeps(
-    data, indices, indptr, blocks, parents, levels, children, links, inverse, b, omega, order, count, x, work
-):
-    """Solve for one forest after the other: x_f += omega * inverse of its block * (b - A x)_f."""
-    weight = x.dtype.type(omega)
+def forest_ssor(
+    ldata, lindices, lindptr, udata, uindices, uindptr, blocks, parents, levels, children, links, inverse,
+    omega, symmetric, r, z, work,
+):  # fmt: skip
+    """Sweep over the forests from zero: forward, and backward if `symmetric`."""
+    weight, kept = z.dtype.type(omega), z.dtype.type(2 - omega)
     n_blocks = blocks.size - 1
-    halves = 2 if order == 0 else 1
-    for half in range(count * halves):
-        forward = order > 0 or (order == 0 and half % 2 == 0)
-        for turn in range(n_blocks):
-            f = turn if forward else n_blocks - 1 - turn
-            start, stop = blocks[f], blocks[f + 1]
-            _to_roots(data, indices, indptr, parents, links, b, x, work, start, stop)
-            _to_leaves(parents, links, inverse, work, start, stop)
+    for f in range(n_blocks):
+        start, stop = blocks[f], blocks[f + 1]
+        z[start:stop] = r[start:stop]
+        _to_roots(ldata, lindices, lindptr, parents, links, z, z, start, stop)
+        _to_leaves(parents, links, inverse, z, start, stop)
+        if omega != 1:
             for k in range(start, stop):
-                x[k] = multiply_add(weight, work[k], x[k])
+                z[k] *= weight
+    if symmetric == 0:
+        return
+    for f in range(n_blocks - 1, -1, -1):
+        start, stop = blocks[f], blocks[f + 1]
+        if uindptr[start] == uindptr[stop]:
+            for k in range(start, stop):
+                z[k] *= kept
+            continue
+        work[start:stop] = 0
+        _to_roots(udata, uindices, uindptr, parents, links, z, work, start, stop)
+        _to_leaves(parents, links, inverse, work, start, stop)
+        for k in range(start, stop):
+            z[k] = multiply_add(weight, work[k], kept * z[k])
 
 
 @jit
 def forest_schur(data, indices, indptr, tdata, tindices, tindptr, parents, levels, children, links, inverse, v, y):
     """Eliminate the forest of the first rows: v_1 = -H_11^-1 H_12 v_2, y = (H v)_2."""
     n = parents.size
-    zero = v.dtype.type(0)
-    v[:n] = zero
-    last = link = zero
-    for k in range(n - 1, -1, -1):
-        row, above = place(k), place(parents[place(k)])
-        value = v[row]
-        for p in range(indptr[k], indptr[k + 1]):
-            value = multiply_add(-data[p], v[place(indices[p])], value)
-        value = multiply_add(-link, last, value)
-        v[row] = value
-        last, link = value, zero
-        if above + np.uint64(1) == row:
-            link = links[row]
-        elif above != row:
-            v[above] = multiply_add(-links[row], value, v[above])
+    v[:n] = 0
+    _to_roots(data, indices, indptr, parents, links, v, v, 0, n)
     _to_leaves(parents, links, inverse, v, 0, n)
     for i in range(y.size):
-        total = zero
+        total = y.dtype.type(0)
         for p in range(tindptr[i], tindptr[i + 1]):
             total = multiply_add(tdata[p], v[place(tindices[p])], total)
         y[i] = total

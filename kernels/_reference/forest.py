@@ -51,35 +51,41 @@ def _product(data: Array, indices: Array, indptr: Array, x: Array, out: Array, f
         out[i] = xp.sum(data[row] * xp.take(x, indices[row]))
 
 
-def forest_sweeps(
-    data: Array,
-    indices: Array,
-    indptr: Array,
+def forest_ssor(
+    ldata: Array,
+    lindices: Array,
+    lindptr: Array,
+    udata: Array,
+    uindices: Array,
+    uindptr: Array,
     blocks: Array,
     parents: Array,
     levels: Array,
     children: Array,
     links: Array,
     inverse: Array,
-    b: Array,
     omega: float,
-    order: int,
-    count: int,
-    x: Array,
+    symmetric: int,
+    r: Array,
+    z: Array,
     work: Array,
 ) -> None:
-    """Solve for one forest after the other: x_f += omega * inverse of its block * (b - A x)_f."""
-    forward = range(blocks.shape[0] - 1)
-    halves = {1: [forward], -1: [forward[::-1]], 0: [forward, forward[::-1]]}[order]
-    for _ in range(count):
-        for half in halves:
-            for f in half:
-                start, stop = int(blocks[f]), int(blocks[f + 1])
-                rows = slice(start, stop)
-                _product(data, indices, indptr, x, work[rows], start)
-                work[rows] = b[rows] - work[rows]
-                forest_solve(parents[rows] - start, levels, children, links[rows], inverse[rows], work[rows])
-                x[rows] += omega * work[rows]
+    """Sweep over the forests from zero: forward, and backward if `symmetric`."""
+
+    def solve(rows: slice, rhs: Array) -> None:
+        forest_solve(parents[rows] - rows.start, levels, children, links[rows], inverse[rows], rhs)
+
+    forests = [slice(int(blocks[f]), int(blocks[f + 1])) for f in range(blocks.shape[0] - 1)]
+    for rows in forests:
+        _product(ldata, lindices, lindptr, z, work[rows], rows.start)
+        work[rows] = r[rows] - work[rows]
+        solve(rows, work[rows])
+        z[rows] = omega * work[rows]
+    if symmetric:
+        for rows in forests[::-1]:
+            _product(udata, uindices, uindptr, z, work[rows], rows.start)
+            solve(rows, work[rows])
+            z[rows] = (2 - omega) * z[rows] - omega * work[rows]
 
 
 def forest_schur(

@@ -20,11 +20,15 @@ __all__ = [
     "Elimination",
     "ForestFactor",
     "colour_partition",
+    "factor_forests",
     "forest_solve",
     "greedy_forest",
+    "is_bipartite",
     "is_forest",
     "lattice_comb",
+    "permuted_rows",
     "tree_partition",
+    "trees_of",
     "visiting_order",
 ]
 
@@ -112,13 +116,18 @@ def colour_partition(graph: Any, order: np.ndarray | None = None) -> list[np.nda
         first block.
     """
     n = graph.shape[0]
-    colours, info = np.empty(n, dtype=np.int32), np.empty(1, dtype=np.int64)
-    bind(np).two_colours(graph.indices, graph.indptr, colours, np.empty(n, dtype=np.int32), info)
-    if info[0] >= 0:
+    colours = _two_colours(graph)
+    if colours is None:
+        colours = np.empty(n, dtype=np.int32)
         order = np.arange(n, dtype=np.int64) if order is None else np.asarray(order, dtype=np.int64)
         used, counts = np.empty(n + 1, dtype=np.int32), np.empty(n + 1, dtype=np.int64)
         bind(np).balanced_colours(graph.indices, graph.indptr, order, colours, used, counts)
     return _blocks(colours)
+
+
+def is_bipartite(graph: Any) -> bool:
+    """Tell whether the graph has no odd cycle."""
+    return _two_colours(graph) is not None
 
 
 def lattice_comb(nr: int, nc: int) -> list[np.ndarray]:
@@ -233,12 +242,11 @@ class Elimination:
         out[1] = out[0] + np.bincount(above, minlength=self.parents.size).astype(np.int32)
         return out
 
-    def entries(self, graph: Any, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return the diagonal of the forests' matrix and the entries between nodes and their parents."""
-        diagonal, links = (np.empty(self.order.size, dtype=dtype) for _ in range(2))
-        data = graph.data.astype(dtype, copy=False)
-        bind(np).forest_entries(data, graph.indices, graph.indptr, self.order, self.parents, diagonal, links)
-        return diagonal, links
+    def part(self, start: int, stop: int) -> "Elimination":
+        """Return whole blocks of it, places `start` to ``stop - 1``, as an elimination of their own."""
+        rows = slice(start, stop)
+        starts = self.starts[(self.starts >= start) & (self.starts <= stop)] - start
+        return Elimination(self.order[rows], self.parents[rows] - np.int32(start), self.depths[rows], starts)
 
 
 class ForestFactor:
@@ -270,27 +278,18 @@ class ForestFactor:
         self.elimination = found
         # Right-hand sides of a block come in its order, those of an elimination in that of the places.
         self._places = None if places is None else asarray_like(places, like)
-        diagonal, entries = (asarray_like(v, like, dtype=like.dtype) for v in found.entries(graph, _host_dtype(like)))
-        self.trees = trees_of(found, like)
-        self.links, self.inverse = namespace(like).empty_like(diagonal), namespace(like).empty_like(diagonal)
-        info = asarray_like(np.empty(1, dtype=np.int64), like)
-        self._kernels.forest_factor(*self.trees, diagonal, entries, self.links, self.inverse, info)
-        bad = int(to_host(info)[0])
-        if bad >= 0:
-            raise np.linalg.LinAlgError(
-                f"The matrix is not positive definite: message passing meets a pivot that is not positive at node "
-                f"{int(found.order[bad])}."
-            )
+        self._trees = trees_of(found, like)
+        self._factors = factor_forests(graph, found, like)
 
     def solve(self, rhs: Array) -> Array:
         """Return the solution for one right-hand side."""
         xp = namespace(rhs)
         if self._places is None:
             d = xp.asarray(rhs, copy=True)
-            self._kernels.forest_solve(*self.trees, self.links, self.inverse, d)
+            self._kernels.forest_solve(*self._trees, *self._factors, d)
             return d
         d = xp.take(rhs, self._places)
-        self._kernels.forest_solve(*self.trees, self.links, self.inverse, d)
+        self._kernels.forest_solve(*self._trees, *self._factors, d)
         out = xp.empty_like(d)
         out[self._places] = d
         return out
@@ -306,6 +305,35 @@ def trees_of(elimination: Elimination, like: Array) -> tuple[Array, Array, Array
     return parents, levels, children
 
 
+def factor_forests(graph: Any, elimination: Elimination, like: Array) -> tuple[Array, Array]:
+    """Return links and inverse pivots of the forests of an elimination; a LinAlgError names the node of a bad pivot."""
+    kernels, dtype = bind(namespace(like)), _host_dtype(like)
+    diagonal, entries = (np.empty(elimination.order.size, dtype=dtype) for _ in range(2))
+    data = graph.data.astype(dtype, copy=False)
+    bind(np).forest_entries(
+        data, graph.indices, graph.indptr, elimination.order, elimination.parents, diagonal, entries
+    )
+    diagonal, entries = (asarray_like(values, like, dtype=like.dtype) for values in (diagonal, entries))
+    links, inverse = (namespace(like).empty_like(diagonal) for _ in range(2))
+    info = asarray_like(np.empty(1, dtype=np.int64), like)
+    kernels.forest_factor(*trees_of(elimination, like), diagonal, entries, links, inverse, info)
+    bad = int(to_host(info)[0])
+    if bad >= 0:
+        raise np.linalg.LinAlgError(
+            "The matrix is not positive definite: message passing meets a pivot that is not positive at node "
+            f"{int(elimination.order[bad])}."
+        )
+    return links, inverse
+
+
+def permuted_rows(graph: Any, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return data, indices and indptr of the matrix with rows and columns in another order; rows are not sorted."""
+    rows = graph[order]
+    place = np.empty(order.size, dtype=rows.indices.dtype)
+    place[order] = np.arange(order.size, dtype=place.dtype)
+    return rows.data, place[rows.indices], rows.indptr
+
+
 def _host_dtype(like: Array) -> Any:
     """Return the NumPy dtype with the precision of an array."""
     return np.dtype(str(like.dtype).rpartition(".")[2])
@@ -316,6 +344,14 @@ def _grow(graph: Any, order: np.ndarray, most: int) -> np.ndarray:
     forests, work = np.empty(n, dtype=np.int32), np.empty((3, n + 1), dtype=np.int32)
     bind(np).grow_forests(graph.indices, graph.indptr, np.asarray(order, dtype=np.int64), most, forests, work)
     return forests
+
+
+def _two_colours(graph: Any) -> np.ndarray | None:
+    """Return a colour for each node, 0 for the first node of each component, or None if there is an odd cycle."""
+    n = graph.shape[0]
+    colours, info = np.empty(n, dtype=np.int32), np.empty(1, dtype=np.int64)
+    bind(np).two_colours(graph.indices, graph.indptr, colours, np.empty(n, dtype=np.int32), info)
+    return colours if info[0] < 0 else None
 
 
 def _blocks(numbers: np.ndarray) -> list[np.ndarray]:
