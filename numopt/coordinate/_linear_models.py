@@ -40,6 +40,8 @@ class LinearModel(Problem):
         The w_i.
     """
 
+    has_one_bound = True
+
     def __init__(self, design: Design, y: Array, sample_weight: Any, *, intercept: bool, **options: Any) -> None:
         self.design, self.y = design, y
         if not isinstance(intercept, bool | np.bool_):
@@ -674,6 +676,8 @@ class Multinomial(LinearModel):
     >>> res.x.shape, np.argmax(A @ res.x, axis=1)
     ((2, 3), array([0, 1, 2]))
     """
+
+    has_one_bound = False  # those of blocks count the classes in them
 
     def __init__(
         self,

@@ -67,10 +67,13 @@ class Problem(ABC):
         Whether a constant without penalty is fitted beside the unknowns.
     is_quadratic : bool
         Whether the Hessian is constant, and so its own bound.
+    has_one_bound : bool
+        Whether the bounds H_b are the submatrices of the H of `bound_product`.
     """
 
     intercept = False
     is_quadratic = False
+    has_one_bound = False
 
     def __init__(
         self,

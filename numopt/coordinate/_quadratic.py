@@ -64,6 +64,7 @@ class Quadratic(Problem):
     """
 
     is_quadratic = True
+    has_one_bound = True
 
     def __init__(
         self,
