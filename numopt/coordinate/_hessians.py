@@ -238,7 +238,8 @@ class MultinomialHessian(Hessian):
             rows = max(_SLICE_BYTES // (8 * p * k), 1)
             root = P if self.problem.sample_weight is None else P * xp.sqrt(self.problem.sample_weight)[:, None]
             for start in range(0, n, rows):
-                part = self.design.A[start : start + rows, :, None] * root[start : start + rows, None, :]
+                stop = min(start + rows, n)
+                part = self.design.A[start:stop, :, None] * root[start:stop, None, :]
                 part = xp.reshape(part, (part.shape[0], p * k))
                 H -= xp.matrix_transpose(part) @ part
             H = xp.reshape(H, (p, k, p, k))
@@ -253,14 +254,10 @@ class MultinomialHessian(Hessian):
                     H[:, e, :, c] = pair
         H = xp.reshape(H, (p * k, p * k))
         if self.problem.intercept:
-            # Columns of A' C 1: the part along the constants that their elimination takes off.
-            cross = xp.stack(
-                [
-                    self._flat(self.design.rmatmat(weighted * ((xp.arange(k) == c) * 1.0 - P[:, c : c + 1])))
-                    for c in range(k)
-                ],
-                axis=1,
-            )
+            # Columns of A' C 1: the part along the constants, which their elimination takes off.
+            eye = xp.eye(k, dtype=P.dtype, device=self.problem.device)
+            parts = [self._curve(xp.broadcast_to(eye[c, :][None, :], (n, k))) for c in range(k)]
+            cross = xp.stack([self._flat(self.design.rmatmat(part)) for part in parts], axis=1)
             H = H - cross @ xp.linalg.solve(self._constants, xp.matrix_transpose(cross))
         return self.problem.add_ridge(H)
 
@@ -268,7 +265,8 @@ class MultinomialHessian(Hessian):
         return values if self.problem.sample_weight is None else values * self.problem.sample_weight[:, None]
 
     def _curve(self, moved: Array) -> Array:
-        out = self.xp.empty_like(moved)
+        """Return C times margins."""
+        out = self.xp.empty((moved.shape[0], self.n_classes), dtype=moved.dtype, device=self.problem.device)
         self.problem._kernels.softmax_product(self.probabilities, self._sample_weight, moved, out)
         return out
 

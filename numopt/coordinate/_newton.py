@@ -112,7 +112,7 @@ class _Newton:
     @property
     def npass(self) -> float:
         """Products with A and A', two of which count as a pass."""
-        return self._passes + 0.5 * self.hessian.n_products
+        return self._passes + self.hessian.n_products / 2
 
     def measure(self) -> _Measure:
         """Return objective and optimality."""
@@ -144,8 +144,10 @@ class _Newton:
                 self.x, fun=now.fun, kkt=now.kkt, gap=now.gap, floor=now.floor, nit=self.nit, npass=self.npass,
                 intercept=self.constant,
             )  # fmt: skip
-            if self._is_separating() and (status is Status.CONVERGED or now.fun <= report.tol * report.reference_fun):
-                return Status.NOT_ATTAINED
+            if status in (None, Status.CONVERGED) and self._is_separating():
+                # The gradient vanishes as well, but only because the loss does.
+                vanishing = now.fun <= report.tol * report.reference_fun
+                status = Status.NOT_ATTAINED if vanishing else report.limit(self.nit, self.npass)
             if status is not None:
                 return status
             optimality = now.gap if problem.has_dual else now.kkt
@@ -180,7 +182,10 @@ class _Newton:
         slope, xd, dd = scalars(xp, self.gradient @ d, xp.sum(problem.l2 * self.x * d), xp.sum(problem.l2 * d * d))
         if not slope < 0:
             return Status.PRECISION if slope == 0 or not math.isnan(slope) else Status.NONFINITE
-        moved = moved + self.hessian.shift(moved) if problem.intercept else moved
+        shift: Any = 0.0
+        if problem.intercept:
+            shift = self.hessian.shift(moved)
+            moved = moved + shift
         ridge = problem.ridge(self.x)
         terms: dict[float, tuple[float, Array, Array]] = {}
 
@@ -198,8 +203,7 @@ class _Newton:
         self.x = self.x + alpha * d
         self.margins = self.margins + alpha * moved
         if problem.intercept:
-            self.constant = self.constant + alpha * self.hessian.shift(moved)
-            self.constant, self.margins = problem.fit_intercept(self.margins, self.constant)
+            self.constant, self.margins = problem.fit_intercept(self.margins, self.constant + alpha * shift)
             self._take(*problem.loss_terms(self.margins))
         else:
             self._take(*terms[alpha])
@@ -228,10 +232,8 @@ class _Newton:
         g = self.gradient
         if solve.fresh and solve.exact:
             d = -solve(g)
-            if self.problem.is_quadratic:
-                solve.exact = True
             hessian.n_products += 1
-            return d, self._product(d), 0.0
+            return d, self._moved(d), 0.0
         goal = eta * self.norm
         d = xp.zeros_like(g)
         moved = xp.zeros_like(self.margins)
@@ -260,7 +262,7 @@ class _Newton:
             q = z + (rz / previous) * q
         return d, moved, residual
 
-    def _product(self, d: Array) -> Array:
+    def _moved(self, d: Array) -> Array:
         problem = self.problem
         if isinstance(self.hessian, MultinomialHessian):
             return problem.design.matmat(self.xp.reshape(d, problem.shape))
