@@ -30,6 +30,8 @@ _SMALL_SUPPORT = 200
 _LARGEST_FACTOR = 3000
 # Part of the signs that may still change when a Newton step by columns is worth while.
 _UNSETTLED = 0.01
+# The largest change of an epoch must be this part of the target to stand for what it underestimates.
+_NEWTON_WORTH = 0.01
 # Accuracy and length of the conjugate gradients for it.
 _CG_RTOL = 0.03
 _CG_STEPS = 60
@@ -139,30 +141,40 @@ class ColumnModel:
         self.effort = Effort()
 
     def minimise(self, target: float, *, newton: bool = True) -> float:
-        """Move x until a coordinate step changes its gradient by no more than about `target`; return what it does."""
+        """Move x until the largest entry of the minimal subgradient is about `target`; return the last measure of it.
+
+        The largest change in an epoch stands for that entry, which it underestimates; once the signs have settled, Newton
+        steps follow, and the entry itself is computed.
+        """
         xp = self._xp
         violations = xp.empty(_EPOCHS, dtype=xp.float64, device=self.x.device)
-        pattern = None
         violation = math.inf
         for _ in range(_ROUNDS):
+            signs = xp.sign(self.x)
             self._design.descend(
                 self._weights, self._means, self._sums, self._curvature, self._table, self.x, self.s, self._offset,
                 violations,
             )  # fmt: skip
-            (violation,) = scalars(xp, violations[_EPOCHS - 1])
             self.effort.epochs += _EPOCHS
             self.effort.updates += _EPOCHS * self.x.shape[0]
-            if not violation > target:
-                break
-            if not newton:
-                continue
-            signs = xp.sign(self.x)
-            changed = 1.0 if pattern is None else scalars(xp, xp.mean(xp.astype(pattern != signs, xp.float64)))[0]
-            pattern = signs
-            if changed <= _UNSETTLED:
+            changed, violation = scalars(
+                xp, xp.mean(xp.astype(xp.sign(self.x) != signs, xp.float64)), violations[_EPOCHS - 1]
+            )
+            if newton and changed <= _UNSETTLED and violation > _NEWTON_WORTH * target:
                 self._newton(self.penalty.free(self.x))
                 self.effort.newton += 1
+                violation = self.violation()
+            if not violation > (target if newton else _NEWTON_WORTH * target):
+                break
         return violation
+
+    def violation(self) -> float:
+        """Return the largest entry of the minimal subgradient."""
+        xp = self._xp
+        g = self._design.rmatvec(self.s) + self.l2 * self.x
+        if self._means.shape[0]:
+            g = g + self._offset * self._sums
+        return scalars(xp, xp.max(xp.abs(self.penalty.min_subgradient(self.x, g))))[0]
 
     def _newton(self, free: Array) -> None:
         """Take an inexact Newton step on the free coordinates, by conjugate gradients."""
