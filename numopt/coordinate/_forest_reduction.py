@@ -51,12 +51,12 @@ class ForestReduction:
         self._kernels = bind(xp)
         found = Elimination.of(graph, blocks, by_level=is_cupy(xp))
         first, n = int(found.starts[1]), graph.shape[0]
-        self._split_rows(graph, found, b)
         links, inverse = factor_forests(graph, found, b)
         # The factors of the first forest and of all others, each with the trees numbered from 0.
         head, tail = found.part(0, first), found.part(first, n)
         self._head = (*trees_of(head, b), links[:first], inverse[:first])
         self._tail = (*trees_of(tail, b), links[first:], inverse[first:])
+        self._schur: tuple[Any, ...] = (*self._split_rows(graph, found, b), *self._head)
         self._order, self._first = asarray_like(found.order, b), first
         # d = (base + v_1, x_2): base solves for the first forest alone, and v is the scratch of the kernel.
         right = xp.take(b, self._order)
@@ -87,7 +87,7 @@ class ForestReduction:
                 self._p += self._z
             self._rz = rz
             self._v[self._first :] = self._p
-            self._kernels.forest_schur(*self._rows, *self._head, self._v, self._q)
+            self._kernels.forest_schur(*self._schur, self._v, self._q)
             (curvature,) = scalars(xp, self._p @ self._q)
             if not curvature > 0:
                 return Status.INDEFINITE if curvature <= 0 else Status.NONFINITE
@@ -102,14 +102,14 @@ class ForestReduction:
         """Return d in the order of the unknowns."""
         v = self._v
         v[self._first :] = self._x
-        self._kernels.forest_schur(*self._rows, *self._head, v, self._q)
+        self._kernels.forest_schur(*self._schur, v, self._q)
         v[: self._first] += self._base
         out = self._xp.empty_like(v)
         out[self._order] = v
         return out
 
-    def _split_rows(self, graph: Any, found: Elimination, b: Array) -> None:
-        """Keep H_12, its columns numbered as those of H, and the last rows of H, all in the order of elimination."""
+    def _split_rows(self, graph: Any, found: Elimination, b: Array) -> list[Array]:
+        """Return H_12, its columns numbered as those of H, and the last rows of H, all in the order of elimination."""
         first, n = int(found.starts[1]), graph.shape[0]
         data, indices, indptr = permuted_rows(graph, found.order)
         border = int(indptr[first])
@@ -119,8 +119,8 @@ class ForestReduction:
         lower = (data[border:], indices[border:], indptr[first:] - border)
         parts = [asarray_like(part, b) for part in (*upper, *lower)]
         parts[0], parts[3] = (asarray_like(part, b, dtype=b.dtype) for part in (parts[0], parts[3]))
-        self._rows = tuple(parts)
         self._last_rows = _csr(parts[3:], (n - first, n), b)
+        return parts
 
 
 def _csr(parts: Sequence[Array], shape: tuple[int, int], like: Array) -> Any:
