@@ -111,6 +111,18 @@ def zeros(typing_context, array):
     return Lanes(array.dtype)(array), codegen
 
 
+@_intrinsic
+def spread(typing_context, array, value):
+    """Return a number, of the dtype of an array, in all lanes."""
+
+    def codegen(context, builder, signature, args):
+        vector = ir.Constant(context.get_value_type(signature.return_type), ir.Undefined)
+        vector = builder.insert_element(vector, args[1], ir.Constant(ir.IntType(32), 0))
+        return builder.shuffle_vector(vector, vector, _mask([0] * LANES))
+
+    return None if isinstance(array.dtype, types.Complex) else (Lanes(array.dtype)(array, array.dtype), codegen)
+
+
 def _elementwise(name: str) -> Any:
     """Return an operation that takes real and imaginary parts apart."""
 

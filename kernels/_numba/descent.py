@@ -8,6 +8,7 @@ puts into the loops over the columns; longer ones it calls, at the price of five
 import numba
 import numpy as np
 
+from numopt.kernels._numba._column_gram import by_columns_is_faster, gram_by_columns, gram_by_rows, work_size
 from numopt.kernels._numba._jit import CONTRACT, REASSOCIATE, jit
 from numopt.kernels._numba._sweeps import place
 from numopt.kernels._numba._threads import Twins
@@ -41,43 +42,41 @@ def _weighted_squares(data, indices, first, last, weights):
 
 
 @jit
-def _column_dot(data, indices, indptr, v, out, column):
-    j = place(column)
-    out[j] = _dot(data, indices, place(indptr[j]), place(indptr[j + np.uint64(1)]), v)
-
-
-@jit
-def _column_square(data, indices, indptr, weights, out, column):
-    j = place(column)
-    first, last = place(indptr[j]), place(indptr[j + np.uint64(1)])
-    if weights.size == 0:
-        out[j] = _squares(data, first, last)
-    else:
-        out[j] = _weighted_squares(data, indices, first, last, weights)
-
-
-@jit
 def _dots_serial(data, indices, indptr, v, out):
-    for j in range(out.size):
-        _column_dot(data, indices, indptr, v, out, j)
+    for column in range(out.size):
+        j = place(column)
+        out[j] = _dot(data, indices, place(indptr[j]), place(indptr[j + np.uint64(1)]), v)
 
 
 @jit(parallel=True)
 def _dots_parallel(data, indices, indptr, v, out):
-    for j in numba.prange(out.size):
-        _column_dot(data, indices, indptr, v, out, j)
+    for column in numba.prange(out.size):
+        j = place(column)
+        out[j] = _dot(data, indices, place(indptr[j]), place(indptr[j + np.uint64(1)]), v)
 
 
 @jit
 def _squares_serial(data, indices, indptr, weights, out):
-    for j in range(out.size):
-        _column_square(data, indices, indptr, weights, out, j)
+    if weights.size > 0:
+        for column in range(out.size):
+            j = place(column)
+            out[j] = _weighted_squares(data, indices, place(indptr[j]), place(indptr[j + np.uint64(1)]), weights)
+    else:
+        for column in range(out.size):
+            j = place(column)
+            out[j] = _squares(data, place(indptr[j]), place(indptr[j + np.uint64(1)]))
 
 
 @jit(parallel=True)
 def _squares_parallel(data, indices, indptr, weights, out):
-    for j in numba.prange(out.size):
-        _column_square(data, indices, indptr, weights, out, j)
+    if weights.size > 0:
+        for column in numba.prange(out.size):
+            j = place(column)
+            out[j] = _weighted_squares(data, indices, place(indptr[j]), place(indptr[j + np.uint64(1)]), weights)
+    else:
+        for column in numba.prange(out.size):
+            j = place(column)
+            out[j] = _squares(data, place(indptr[j]), place(indptr[j + np.uint64(1)]))
 
 
 def _entries(data, indices, indptr, v, out) -> float:
@@ -115,7 +114,7 @@ def _larger(violation, worst):
     return violation if violation > worst or violation != violation else worst
 
 
-@jit
+@jit(fastmath=CONTRACT)
 def csc_descent(data, indices, indptr, weights, means, sums, curvature, penalty, x, s, offset, violations):
     """Visit the columns in order, once per entry of `violations`."""
     one = np.uint64(1)
@@ -175,7 +174,7 @@ def _add_weighted_row(row, weights, step, out):
         out[i] += weights[i] * (row[i] * step)
 
 
-@jit
+@jit(fastmath=CONTRACT)
 def dense_descent(rows, weights, means, sums, curvature, penalty, x, s, offset, violations):
     """Visit the rows, which are the columns of the matrix, in order, once per entry of `violations`."""
     l1, l2, lower, upper = penalty[0], penalty[1], penalty[2], penalty[3]
@@ -209,7 +208,7 @@ def dense_descent(rows, weights, means, sums, curvature, penalty, x, s, offset, 
     offset[0] = shift
 
 
-@jit
+@jit(fastmath=CONTRACT)
 def gram_descent(H, penalty, x, g, violations):
     """Visit the coordinates in order, once per entry of `violations` or until nothing moves."""
     l1, l2, lower, upper = penalty[0], penalty[1], penalty[2], penalty[3]
@@ -232,102 +231,26 @@ def gram_descent(H, penalty, x, g, violations):
             x[j] = new
             moved = True
             worst = _larger(bound * abs(step), worst)
-            _add_row(H[j], step, g)
+            row = H[j]
+            for i in range(g.size):
+                g[i] += row[i] * step
         violations[epoch] = worst
         if not moved:
             break
 
 
 def csc_gram_work(n: int, k: int, nnz: int) -> int:
-    """Return the size of the scratch of `csc_gram`: the values in the order of the rows."""
-    return nnz
-
-
-@jit
-def _gather_rows(data, indices, indptr, first, starts, places, values):
-    """Write the rows that hold a column from `first` on, each in the order of its columns.
-
-    starts[i + 1] becomes the end of row i, with a minus sign (and 1 more) for the other rows, which take no place.
-    """
-    one = np.uint64(1)
-    new, end = place(indptr[first]), place(indptr[indptr.size - 1])
-    starts[:] = 0
-    for p in range(new, end):
-        starts[place(indices[p]) + one] += 1
-    for p in range(new):
-        i = place(indices[p]) + one
-        # Adding a truth value: a branch would be guessed wrong half of the time.
-        starts[i] += starts[i] > 0
-    total = 0
-    for row in range(1, starts.size):
-        count = starts[row]
-        starts[row] = total if count > 0 else -1 - total
-        total += count
-    for column in range(indptr.size - 1):
-        j = place(column)
-        for p in range(place(indptr[j]), place(indptr[j + one])):
-            i = place(indices[p]) + one
-            q = starts[i]
-            if q >= 0:
-                starts[i] = q + 1
-                places[place(q)] = column
-                values[place(q)] = data[p]
-
-
-@jit
-def _add_row_products(places, values, begin, new, end, weight, flat, k):
-    """Add weight * x x' for entries begin to end - 1 of a row, in the columns up to its own of the rows from `new` on.
-
-    Four entries at a time walk along those before them, so that an index and a value are loaded once for four updates.
-    """
-    one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
-    p = new
-    while p + three < end:
-        j0, j1, j2 = place(places[p]), place(places[p + one]), place(places[p + two])
-        row0, row1, row2, row3 = j0 * k, j1 * k, j2 * k, place(places[p + three]) * k
-        x0, x1, x2, x3 = values[p], values[p + one], values[p + two], values[p + three]
-        w0, w1, w2, w3 = weight * x0, weight * x1, weight * x2, weight * x3
-        for q in range(begin, p + one):
-            j, x = place(places[q]), values[q]
-            flat[row0 + j] += w0 * x
-            flat[row1 + j] += w1 * x
-            flat[row2 + j] += w2 * x
-            flat[row3 + j] += w3 * x
-        flat[row1 + j1] += w1 * x1
-        flat[row2 + j1] += w2 * x1
-        flat[row3 + j1] += w3 * x1
-        flat[row2 + j2] += w2 * x2
-        flat[row3 + j2] += w3 * x2
-        flat[row3 + place(places[p + three])] += w3 * x3
-        p += four
-    while p < end:
-        row, scaled = place(places[p]) * k, weight * values[p]
-        for q in range(begin, p + one):
-            flat[row + place(places[q])] += scaled * values[q]
-        p += one
+    """Return the size of the scratch of `csc_gram`."""
+    return work_size(n, nnz)
 
 
 @jit
 def csc_gram(data, indices, indptr, weights, first, starts, places, work, H):
-    """Turn the matrix into rows, add up their products in the lower triangle, and write the upper one."""
-    k, one = H.shape[0], np.uint64(1)
+    """Multiply the new columns by the way that is faster for their number."""
+    n, k, nnz = starts.size - 1, H.shape[0], data.size
     if first >= k:
         return
-    _gather_rows(data, indices, indptr, first, starts, places, work)
-    for j in range(first, k):
-        H[j, : j + 1] = 0
-    flat, width, lowest = H.reshape(H.size), np.uint64(k), place(first)
-    begin, unit = np.uint64(0), H.dtype.type(1)
-    for row in range(starts.size - 1):
-        if starts[row + 1] < 0:
-            continue
-        end = place(starts[row + 1])
-        new = end
-        while new > begin and place(places[new - one]) >= lowest:
-            new -= one
-        weight = weights[row] if weights.size > 0 else unit
-        _add_row_products(places, work, begin, new, end, weight, flat, width)
-        begin = end
-    for j in range(first, k):
-        for i in range(j):
-            H[i, j] = H[j, i]
+    if by_columns_is_faster(n, nnz, k - first, indptr[k] - indptr[first]):
+        gram_by_columns(data, indices, indptr, weights, first, n, work, H)
+    else:
+        gram_by_rows(data, indices, indptr, weights, first, starts, places, work, H)

@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from numopt.kernels import bind
+from numopt.kernels._numba import _column_gram
 from numopt.kernels._numba import descent as numba_descent
 from tests.kernels.cases import SIZES, assert_same_sums, run, sparse_matrix, tolerance
 
@@ -297,6 +298,42 @@ def test_csc_gram_in_other_types(xp: Any, dtype: str, index: str) -> None:
     exact = (A.T.astype(np.longdouble) * weights @ A).astype(dtype)
     new = np.maximum.outer(np.arange(12), np.arange(12)) >= 3
     np.testing.assert_allclose(H[new], exact[new], rtol=0, atol=tolerance(dtype, 40) * np.abs(exact).max())
+
+
+@pytest.mark.parametrize(("n", "k", "density"), [(1, 1, 1.0), (60, 9, 0.1), (60, 17, 0.4), (9, 40, 0.7), (33, 70, 0.2)])
+@pytest.mark.parametrize(("dtype", "index"), TYPES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_both_ways_to_the_gram_matrix(n: int, k: int, density: float, dtype: str, index: str, weighted: bool) -> None:
+    A = sparse_matrix(k, n, density, dtype).toarray().T
+    columns, weights = columns_of(A, index), np.linspace(-1, 1, n, dtype=dtype) if weighted else np.empty(0, dtype)
+    exact = (A.T.astype(np.longdouble) * (weights if weighted else 1) @ A).astype(dtype)
+    scratch = (
+        np.full(n + 1, -7),
+        np.full(columns[0].size, -7, "i4"),
+        np.full(columns[0].size + 8 * n + 16, np.nan, dtype),
+    )
+    for first in sorted({0, k // 2, k - 1}):
+        new = np.maximum.outer(np.arange(k), np.arange(k)) >= first
+        for way, arguments in (
+            (_column_gram.gram_by_rows, scratch),
+            (_column_gram.gram_by_columns, (n, scratch[2])),
+        ):
+            H = np.full((k, k), 99, dtype)
+            way(*columns, weights, first, *arguments, H)
+            atol = tolerance(dtype, n + 8) * np.abs(exact).max()
+            np.testing.assert_allclose(H[new], exact[new], rtol=0, atol=atol)
+            np.testing.assert_array_equal(H[~new], 99)
+            np.testing.assert_array_equal(H, H.T)
+
+
+def test_the_way_to_the_gram_matrix_depends_on_the_columns() -> None:
+    faster = _column_gram.by_columns_is_faster
+    assert faster(1000, 10_000, 10, 100)
+    assert not faster(1000, 10_000, 100, 1000)
+    assert faster(1000, 100_000, 100, 100_000)
+    assert not faster(1000, 1500, 1, 15), "there is no scratch for a dense column"
+    for n, nnz in ((1000, 1999), (1000, 2000), (0, 0)):
+        assert _column_gram.work_size(n, nnz) >= (8 * n + 15 if 2 * n <= nnz else nnz)
 
 
 def test_csc_gram_shows_nan_in_its_row_and_column(xp: Any) -> None:

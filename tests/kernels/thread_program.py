@@ -138,6 +138,19 @@ def block_sweeps() -> float:
     return float(x.sum() + norms.sum())
 
 
+def columns() -> float:
+    """Call the sums over columns with enough entries for their parallel forms; return a checksum."""
+    A = sp.random_array((9000, 300), density=0.4, rng=np.random.default_rng(0), format="csc")
+    assert A.nnz > PARALLEL_MIN_WORK
+    v, out = np.linspace(0, 1, 9000), np.empty(300)
+    total = 0.0
+    for name in ("column_dots", "column_squares"):
+        for _ in range(10):
+            getattr(bind(np), name)(A.data, A.indices, A.indptr, v, out)
+        total += float(out.sum())
+    return total
+
+
 # Module -> what calls its kernels.
 CALLS = {
     "gram": gram,
@@ -150,6 +163,7 @@ CALLS = {
     "eisenstat": symmetric_sweeps,
     "stencil": grid_sweeps,
     "block_sor": block_sweeps,
+    "descent": columns,
 }
 
 
