@@ -59,11 +59,19 @@ class ProxNewtonUpdate(Update):
             return (xp.zeros_like(g) if d is None else d), None
         H = self.hessian(point, block)
         x = xp.take(point.x, block)
-        if self.penalty.is_separable:
-            target = minimise_separable(H, g, x, self.penalty, block, xp)
-        else:
-            target = minimise_group(H, g, x, self._group_weight(block), xp)
+        try:
+            target = self._minimise(H, g, x, block)
+        except (UnboundedError, np.linalg.LinAlgError):
+            if quadratic:
+                raise
+            # A flat place of a loss, where rounding is all of the Hessian; its bound has curvature where it has a slope.
+            target = self._minimise(self.cache.bound(block), g, x, block)
         return target - x, target
+
+    def _minimise(self, H: Array, g: Array, x: Array, block: Array) -> Array:
+        if self.penalty.is_separable:
+            return minimise_separable(H, g, x, self.penalty, block, self.xp)
+        return minimise_group(H, g, x, self._group_weight(block), self.xp)
 
     def _group_weight(self, block: Array) -> float:
         """Return the weight of the norm of a block that is one group."""
@@ -124,6 +132,9 @@ class TwoMetricUpdate(Update):
         x, g = xp.take(point.x, block), point.gradient_block(block)
         g, lower, upper = self._orthant(x, g, block)
         L = xp.take(self.problem.lipschitz, block)
+        (least,) = scalars(xp, xp.min(L))
+        if least < 0:
+            return self.indefinite(block, f"diagonal entry {least:.3g}")
         scaled = xp.where(L > 0, g / xp.where(L > 0, L, xp.ones_like(L)), xp.zeros_like(g))
         length, reach = scalars(xp, xp.linalg.vector_norm(_clip(x - scaled, lower, upper, xp) - x), xp.max(xp.abs(x)))
         if not math.isfinite(length):

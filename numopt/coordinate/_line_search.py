@@ -38,7 +38,7 @@ def backtrack(
     Returns
     -------
     (float, float) or None
-        None when no length down to rounding is accepted.
+        None when no length is accepted whose predicted change is above rounding.
 
     Notes
     -----
@@ -49,12 +49,15 @@ def backtrack(
     alpha, previous = 1.0, None
     for _ in range(_MAX_TRIALS):
         value, predicted = trial(alpha)
-        if value <= start + decrease * predicted + slack:  # false for NaN
+        # False for NaN. A step that had to be shortened must show for it: at some length any change is rounding.
+        if value <= start + decrease * predicted + slack and (alpha == 1 or value < start):
             return alpha, value
         excess = value - start - alpha * slope
         guess = _interpolate(alpha, excess, slope, previous)
         previous = (alpha, excess)
         alpha = min(max(guess, _SHORTEST * alpha), _LONGEST * alpha)
+        if -alpha * slope <= slack:
+            break
     return None
 
 
