@@ -6,7 +6,7 @@ vectorises whatever their number, while the rows are in the cache.
 
 import numpy as np
 
-from numopt.kernels._numba._jit import CONTRACT, jit
+from numopt.kernels._numba._jit import CONTRACT, REASSOCIATE, jit
 from numopt.kernels._numba._local import carray, local_memory
 from numopt.kernels._numba._math import exp, log
 from numopt.kernels._numba._sweeps import place
@@ -27,7 +27,7 @@ def _add_logarithms(sums, loss):
         loss[i] += log(sums[i])
 
 
-@jit(fastmath=CONTRACT)
+@jit(fastmath=REASSOCIATE)
 def softmax_terms(margins, labels, loss, probabilities):
     """Compute the loss and the probabilities of every row; exponentials have arguments <= 0 only."""
     n, k = margins.shape
@@ -59,7 +59,7 @@ def softmax_terms(margins, labels, loss, probabilities):
         _add_logarithms(totals, loss[start:stop])
 
 
-@jit(fastmath=CONTRACT)
+@jit(fastmath=REASSOCIATE)
 def softmax_product(probabilities, weights, V, out):
     """Multiply each row of V with the curvature of the loss of its sample."""
     n, k = V.shape
