@@ -11,7 +11,15 @@ from numopt._array import device_of, is_array, is_numpy, is_sparse, namespace, s
 from numopt._core.validation import check_choice, check_matrix, check_scalar, check_vector
 from numopt._typing import Array
 
-__all__ = ["check_samples", "check_training_data", "check_weights", "class_weighted", "is_elsewhere"]
+__all__ = [
+    "check_affinity",
+    "check_samples",
+    "check_training_data",
+    "check_weights",
+    "class_weighted",
+    "encode",
+    "is_elsewhere",
+]
 
 
 def is_elsewhere(X: Any) -> bool:
@@ -33,10 +41,7 @@ def check_training_data(
             y_numeric=y_numeric,
             ensure_min_samples=min_samples,
         )
-        if y_numeric:
-            return X, y.astype(X.dtype, copy=False)
-        check_classification_targets(y)
-        return X, y
+        return X, y.astype(X.dtype, copy=False) if y_numeric else y
     xp = namespace(X, y)
     X = check_matrix(X, "X", xp=xp, allow_sparse=True)
     validate_data(estimator, X, skip_check_array=True)
@@ -53,6 +58,25 @@ def check_samples(estimator: BaseEstimator, X: Any) -> Any:
         return validate_data(estimator, X, accept_sparse=("csr", "csc"), dtype=[np.float64, np.float32], reset=False)
     X = check_matrix(X, "X", allow_sparse=True)
     validate_data(estimator, X, skip_check_array=True, reset=False)
+    return X
+
+
+def encode(y: Array) -> tuple[Array, Array]:
+    """Return the classes, sorted, and the number of each label's class."""
+    xp = namespace(y)
+    if is_numpy(xp):
+        check_classification_targets(y)
+    classes, codes = xp.unique_inverse(y)
+    return classes, codes
+
+
+def check_affinity(X: Any, *, square: bool = True) -> Any:
+    """Return a matrix of weights of edges, which must not be negative."""
+    if square and X.shape[0] != X.shape[1]:
+        raise ValueError(f"`X` must be a square matrix of weights, got shape {tuple(X.shape)}.")
+    values = X.data if is_sparse(X) else X
+    if bool(namespace(X).any(values < 0)):
+        raise ValueError("Negative values in data: the weights `X` of the edges must be at least 0.")
     return X
 
 

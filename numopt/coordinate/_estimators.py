@@ -10,15 +10,18 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from numopt._array import device_of, is_array, namespace
+from numopt._core.status import Status
 from numopt._core.validation import check_choice, check_scalar
 from numopt._core.warnings import ConvergenceWarning, warn
 from numopt._typing import Array
 from numopt.coordinate._bcd import bcd
 from numopt.coordinate._estimator_data import (
+    check_affinity,
     check_samples,
     check_training_data,
     check_weights,
     class_weighted,
+    encode,
     is_elsewhere,
 )
 from numopt.coordinate._linear_models import LeastSquares, Logistic, Multinomial
@@ -44,14 +47,14 @@ class _Estimator(BaseEstimator):
     tol: float
 
     def _solve(self, problem: Problem, x0: Any = None) -> OptimizeResult:
-        """Return the result of one solve, after a warning if it did not converge."""
+        """Return the result of one solve, after a warning if it could have come closer to the solution."""
         result = bcd(
             problem,
             x0,
             tol=check_scalar(self.tol, "tol", low=0),
             max_passes=check_scalar(self.max_iter, "max_iter", kind=int, low=1),
         )
-        if not result.success:
+        if result.status not in (Status.CONVERGED, Status.PRECISION):
             warn(result.message, _NotConverged)
         return result
 
@@ -67,7 +70,10 @@ class _LinearRegressor(RegressorMixin, _Estimator):
     fit_intercept: bool
     warm_start: bool
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, *, alpha: Any, l1_ratio: Any, positive: bool) -> Any:
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, *, alpha: Any, l1_ratio: Any, positive: bool
+    ) -> tuple[OptimizeResult, float]:
+        """Fit, and return the result and the sum of the weights."""
         alpha = check_scalar(alpha, "alpha", low=0)
         l1_ratio = check_scalar(l1_ratio, "l1_ratio", low=0, high=1)
         X, y = check_training_data(self, X, y, y_numeric=True)
@@ -86,9 +92,8 @@ class _LinearRegressor(RegressorMixin, _Estimator):
         result = self._solve(problem, self._start(problem))
         self.coef_ = result.x
         self.intercept_ = float(result.intercept) if self.fit_intercept else 0.0
-        self.dual_gap_ = result.gap / total
         self.n_iter_ = _passes(result)
-        return self
+        return result, total
 
     def _start(self, problem: Problem) -> OptimizeResult | None:
         """Return the fit before as the start of this one, if it is wanted and has the same unknowns."""
@@ -144,7 +149,7 @@ class BCDLasso(_LinearRegressor):
     intercept_ : float
         Intercept c, 0 without.
     dual_gap_ : float
-        Duality gap in the scale of the objective above.
+        Duality gap in the scale of the objective above; NaN without a penalty.
     n_iter_ : int
         Passes taken.
     n_features_in_ : int
@@ -161,7 +166,8 @@ class BCDLasso(_LinearRegressor):
     -----
     Host data pass scikit-learn's validation. CuPy arrays and cupyx.scipy.sparse matrices, which that does not take, are
     validated here and stay on the GPU in `fit` and `predict`; `score` works on host arrays alone. Data of both kinds
-    cannot be mixed. `fit` warns with a `sklearn.exceptions.ConvergenceWarning` when the tolerance was not reached.
+    cannot be mixed. `fit` warns with a `sklearn.exceptions.ConvergenceWarning` when the tolerance was not reached,
+    unless rounding in the dtype of the data is what keeps it out of reach.
 
     Examples
     --------
@@ -207,7 +213,9 @@ class BCDLasso(_LinearRegressor):
         self : BCDLasso
             Fitted.
         """
-        return self._fit(X, y, sample_weight, alpha=self.alpha, l1_ratio=1.0, positive=self.positive)  # type: ignore[no-any-return]
+        result, total = self._fit(X, y, sample_weight, alpha=self.alpha, l1_ratio=1.0, positive=self.positive)
+        self.dual_gap_ = result.gap / total
+        return self
 
 
 class BCDElasticNet(_LinearRegressor):
@@ -241,7 +249,7 @@ class BCDElasticNet(_LinearRegressor):
     intercept_ : float
         Intercept c, 0 without.
     dual_gap_ : float
-        Duality gap in the scale of the objective above.
+        Duality gap in the scale of the objective above; NaN without a penalty.
     n_iter_ : int
         Passes taken.
     n_features_in_ : int
@@ -303,7 +311,11 @@ class BCDElasticNet(_LinearRegressor):
         self : BCDElasticNet
             Fitted.
         """
-        return self._fit(X, y, sample_weight, alpha=self.alpha, l1_ratio=self.l1_ratio, positive=self.positive)  # type: ignore[no-any-return]
+        result, total = self._fit(
+            X, y, sample_weight, alpha=self.alpha, l1_ratio=self.l1_ratio, positive=self.positive
+        )  # fmt: skip
+        self.dual_gap_ = result.gap / total
+        return self
 
 
 class BCDNNLS(_LinearRegressor):
@@ -318,7 +330,7 @@ class BCDNNLS(_LinearRegressor):
     max_iter : int, default 1000
         Largest number of passes: computations of the whole gradient, or their equivalent.
     tol : float, default 1e-10
-        Converged when the duality gap is at most `tol` times the value at w = 0 less the best value of the dual.
+        Converged when the largest entry of the projected gradient is at most `tol` times that at w = 0.
     warm_start : bool, default False
         Start from the coefficients of the fit before.
 
@@ -328,8 +340,6 @@ class BCDNNLS(_LinearRegressor):
         Coefficients w.
     intercept_ : float
         Intercept c, 0 without.
-    dual_gap_ : float
-        Duality gap of half the mean squared error.
     n_iter_ : int
         Passes taken.
     n_features_in_ : int
@@ -378,7 +388,8 @@ class BCDNNLS(_LinearRegressor):
         self : BCDNNLS
             Fitted.
         """
-        return self._fit(X, y, sample_weight, alpha=0.0, l1_ratio=1.0, positive=True)  # type: ignore[no-any-return]
+        self._fit(X, y, sample_weight, alpha=0.0, l1_ratio=1.0, positive=True)
+        return self
 
 
 class BCDLogisticRegression(ClassifierMixin, _Estimator):
@@ -401,7 +412,7 @@ class BCDLogisticRegression(ClassifierMixin, _Estimator):
         classes equal.
     max_iter : int, default 1000
         Largest number of passes: computations of the whole gradient, or their equivalent.
-    tol : float, default 1e-8
+    tol : float, default 1e-10
         Converged when the duality gap is at most `tol` times the value at w = 0 less the best value of the dual
         (without a penalty: the gradient, relative to that at w = 0).
     warm_start : bool, default False
@@ -453,7 +464,7 @@ class BCDLogisticRegression(ClassifierMixin, _Estimator):
         fit_intercept: bool = True,
         class_weight: Any = None,
         max_iter: int = 1000,
-        tol: float = 1e-8,
+        tol: float = 1e-10,
         warm_start: bool = False,
     ) -> None:
         self.C = C
@@ -484,7 +495,7 @@ class BCDLogisticRegression(ClassifierMixin, _Estimator):
         strength = 1 / check_scalar(self.C, "C", low=0, high=math.inf, include_low=False)
         l1_ratio = check_scalar(self.l1_ratio, "l1_ratio", low=0, high=1)
         X, y = check_training_data(self, X, y)
-        classes, codes = namespace(y).unique_inverse(y)
+        classes, codes = encode(y)
         weights = class_weighted(self.class_weight, classes, codes, check_weights(sample_weight, X)[0], X)
         options = {
             "l1": strength * l1_ratio,
@@ -685,14 +696,14 @@ class BCDLabelPropagation(ClassifierMixin, _Estimator):
         n_neighbors = check_scalar(self.n_neighbors, "n_neighbors", kind=int, low=1)
         l2 = check_scalar(self.l2, "l2", low=0)
         X, y = check_training_data(self, X, y, min_samples=2)
-        if affinity == "precomputed" and X.shape[0] != X.shape[1]:
-            raise ValueError(f"`X` must be a square matrix of weights, got shape {tuple(X.shape)}.")
-        W = _neighbour_graph(self._index(X, n_neighbors)) if affinity == "knn" else X
+        W = _neighbour_graph(self._index(X, n_neighbors)) if affinity == "knn" else check_affinity(X)
         xp = namespace(W)
         known = y != UNKNOWN
         if not bool(xp.any(known)):
             raise ValueError(f"`y` must hold at least one label of a class; all are unknown ({UNKNOWN}).")
-        self.classes_, codes = xp.unique_inverse(y[known])
+        self.classes_, found = encode(y[known])
+        codes = xp.zeros(known.shape[0], dtype=found.dtype, device=device_of(found))
+        codes[known] = found
         self.n_iter_ = 1
         self.label_distributions_ = self._spread(W, known, codes, l2)
         self.transduction_ = self._labels(self.label_distributions_)
@@ -731,7 +742,7 @@ class BCDLabelPropagation(ClassifierMixin, _Estimator):
         distributions = self.label_distributions_
         xp = namespace(X, distributions)
         if self.affinity == "precomputed":
-            return _distributions(xp, X @ distributions)
+            return _distributions(xp, check_affinity(X, square=False) @ distributions)
         count = min(self.n_neighbors, distributions.shape[0])
         nearest = self._neighbors.kneighbors(X, n_neighbors=count, return_distance=False)
         return xp.mean(distributions[nearest], axis=1)
@@ -751,8 +762,8 @@ class BCDLabelPropagation(ClassifierMixin, _Estimator):
         """Return the distributions of all samples, a solve for each class."""
         xp = namespace(W)
         n_classes = self.classes_.shape[0]
-        columns = xp.zeros((W.shape[0], n_classes), dtype=W.dtype, device=device_of(codes))
-        columns[known, :] = xp.astype(codes[:, None] == xp.arange(n_classes, device=device_of(codes)), W.dtype)
+        members = codes[:, None] == xp.arange(n_classes, device=device_of(codes))
+        columns = xp.astype(members & known[:, None], W.dtype)
         if not bool(xp.all(known)):
             for c in range(n_classes):
                 problem = LabelPropagation(W, columns[:, c], known, l2=l2)

@@ -45,8 +45,8 @@ def nnls(
     atol : float, optional
         Accepted for code written for SciPy, and not used, as SciPy does not use it; `tol` sets the accuracy.
     tol : float, optional
-        Converged when the duality gap of ``F(x) = 1/2 ||A x - b||^2`` is at most ``tol * (F(0) - D)``, D the best value
-        of the dual found. Default 1e-12 in double precision, 1e-5 in single.
+        Converged when the largest entry of the projected gradient of ``1/2 ||A x - b||^2`` is at most `tol` times that
+        at x = 0 (and what rounding leaves of it). Default 1e-12 in double precision, 1e-5 in single.
     return_result : bool, default False
         Return the result object instead of the pair. Then nothing is raised for want of convergence.
     x0 : array of shape (n,) or earlier result, optional

@@ -1,5 +1,6 @@
 """Lasso and elastic-net solutions for a descending sequence of penalties, each started from the one before."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,15 @@ from numopt._core.status import Status
 from numopt._core.timer import Deadline
 from numopt._core.validation import check_scalar
 from numopt.coordinate._bcd import bcd
-from numopt.coordinate._linear_models import LeastSquares
+from numopt.coordinate._linear_models import LeastSquares, LinearModel, LinearPoint
 from numopt.coordinate._problem import Problem
+from numopt.coordinate._report import Report
+from numopt.coordinate._working_set import WorkingSetSolver
 
 __all__ = ["lasso_path"]
+
+# Options that the default method needs no other call for.
+_LIMITS = {"maxiter", "max_passes", "callback", "history", "verbose"}
 
 
 def lasso_path(
@@ -76,9 +82,10 @@ def lasso_path(
     res : OptimizeResult
         ``l1s`` of shape (n_l1,) in descending order (NumPy), ``coefs`` of shape (n_features, n_l1) in the library,
         dtype and on the device of the data, and with `intercept` ``intercepts`` of shape (n_l1,). For each value, as
-        NumPy arrays: ``gaps`` (duality gaps, recomputed), ``funs``, ``nit``, ``npass``, ``n_active``, ``statuses``. For
-        the path: ``status`` (the worst), ``success``, ``message`` (of the first problem with that status), ``l1_max``
-        and ``time``. A time limit or a callback's StopIteration ends the path: the arrays then hold what was reached.
+        NumPy arrays: ``gaps`` (duality gaps, recomputed; NaN for no penalty at all), ``funs``, ``nit``, ``npass``,
+        ``n_active``, ``statuses``. For the path: ``status`` (the worst), ``success``, ``message`` (of the first problem
+        with that status), ``l1_max`` and ``time``. A time limit or a callback's StopIteration ends the path: the arrays
+        then hold what was reached.
 
     Raises
     ------
@@ -110,28 +117,56 @@ def lasso_path(
            [0. , 0.5]])
     """
     deadline = Deadline(None if time_limit is None else check_scalar(time_limit, "time_limit", low=0))
-    options = {"l2": l2, "nonneg": nonneg, "intercept": intercept}
-    problem = LeastSquares(A, b, sample_weight, check_finite=check_finite, **options)
-    l1_max = _least_zero_penalty(problem, nonneg)
+    problem = LeastSquares(A, b, sample_weight, l2=l2, nonneg=nonneg, intercept=intercept, check_finite=check_finite)
+    origin = _origin(problem)
+    l1_max = _least_zero_penalty(origin, nonneg)
     values = _default_l1s(l1_max, n_l1s, eps) if l1s is None else _check_l1s(l1s)
+    solve = _Continuation(origin, tol, bcd_options)
     solutions: list[OptimizeResult] = []
     for l1 in values:
-        # The data were checked for the first problem.
-        problem = LeastSquares(A, b, sample_weight, l1=float(l1), check_finite=False, **options)
         start = solutions[-1] if solutions else x0
         limit = None if time_limit is None else deadline.remaining()
-        solutions.append(bcd(problem, start, tol=tol, time_limit=limit, **bcd_options))
+        solutions.append(solve(problem.with_l1(float(l1)), start, limit))
         if solutions[-1].status in (Status.TIME_LIMIT, Status.CALLBACK):
             break
     return _gather(problem, values, solutions, l1_max=l1_max, seconds=deadline.elapsed())
 
 
-def _least_zero_penalty(problem: Problem, nonneg: bool) -> float:
-    """Return l1_max, the largest slope of the objective at zero, with the best intercept there."""
-    xp = problem.xp
+class _Continuation:
+    """Solves one problem of a path after another by `bcd`'s default method, or by `bcd` where options ask for others.
+
+    What does not depend on the penalty is kept: constants of the columns (in the problem), the Gram matrix of the
+    working sets (in the solver), and the loss and gradient at zero, which the stopping rule refers to.
+    """
+
+    def __init__(self, origin: LinearPoint, tol: float, options: Mapping[str, Any]) -> None:
+        self._origin, self._tol, self._options = origin, tol, dict(options)
+        self._solver = WorkingSetSolver() if set(options) <= _LIMITS else None
+
+    def __call__(self, problem: LinearModel, start: Any, time_limit: float | None) -> OptimizeResult:
+        plain = problem.penalty.is_zero or not (start is None or isinstance(start, OptimizeResult))
+        if self._solver is None or plain:
+            return bcd(problem, start, tol=self._tol, time_limit=time_limit, **self._options)
+        report = Report(problem, "lasso_path", tol=self._tol, time_limit=time_limit, **self._options)
+        origin = self._origin
+        report.set_reference(problem.certify(origin.x, origin.value, origin.derivative, origin.gradient))
+        x, constant = (None, None) if start is None else (start.x, start.get("intercept"))
+        with report.progress:
+            return self._solver.solve(problem, problem.start(x), report, intercept=constant)
+
+
+def _origin(problem: LeastSquares) -> LinearPoint:
+    """Return zero with the best intercept, and have the constants of the columns computed."""
+    _ = problem.lipschitz, problem.column_norms
     point = problem.point()
     point.update_intercept()
-    slopes = -point.gradient if nonneg else xp.abs(point.gradient)
+    return point
+
+
+def _least_zero_penalty(origin: LinearPoint, nonneg: bool) -> float:
+    """Return l1_max, the largest slope of the data term at zero."""
+    xp = origin.problem.xp
+    slopes = -origin.gradient if nonneg else xp.abs(origin.gradient)
     return max(0.0, scalars(xp, xp.max(slopes))[0])
 
 

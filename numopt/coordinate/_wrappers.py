@@ -210,8 +210,9 @@ def bvls(
         Starting point, projected onto the bounds with a warning if it is outside; by default the point within the
         bounds that is nearest to 0.
     tol : float, default 1e-10
-        Converged as described for `bcd`: by the projected gradient, or by the duality gap where one is known, in units
-        of its value at the default starting point.
+        Converged when the largest entry of the projected gradient is at most `tol` times that at the default starting
+        point; with two finite bounds on every variable when the duality gap is at most ``tol * (F - D)``, F the
+        objective there and D the best value of the dual found.
     check_finite : bool, default True
         Look for NaN and infinite values in the data.
     **bcd_options
