@@ -9,6 +9,8 @@
 namespace numopt {
 
 constexpr int forest_threads = 256;
+// On a multiprocessor; asking for no more leaves the registers that keep everything out of memory.
+constexpr int forest_blocks = 4;
 
 // Rows parents[k] < k (its own for a root); the rows levels[l] to levels[l + 1] - 1 are one level; the children of row k
 // are the rows children[k] to children[n + k] - 1.
@@ -71,11 +73,11 @@ __device__ inline void solve_trees(const Trees& trees, unsigned long long& turn,
 
 template <typename Real>
 __device__ inline Real pivot_or_nan(Real pivot, Real diagonal, Real least) {
-    return pivot > least * fabs(diagonal) ? pivot : static_cast<Real>(NAN);
+    return pivot > least * fabs(diagonal) ? pivot : static_cast<Real>(from_word(0x7fc00000u));
 }
 
 template <typename Real>
-__global__ void __launch_bounds__(forest_threads)
+__global__ void __launch_bounds__(forest_threads, forest_blocks)
     forest_factor(const int* __restrict__ parents, const int64* __restrict__ levels, const int* __restrict__ children,
                   const Real* __restrict__ diagonal, const Real* __restrict__ entries, Real* links, Real* inverse,
                   double least, int64 n_levels, int64 n, unsigned long long* arrived) {
@@ -110,7 +112,7 @@ __global__ void __launch_bounds__(forest_threads)
 
 // info[0] = the last row whose pivot failed, -1 if none did; one block.
 template <typename Real>
-__global__ void __launch_bounds__(forest_threads)
+__global__ void __launch_bounds__(forest_threads, forest_blocks)
     forest_failure(const Real* __restrict__ inverse, int64* info, int64 n) {
     __shared__ double shared[max_warps];
     double last = -1;
@@ -127,7 +129,7 @@ __global__ void __launch_bounds__(forest_threads)
 }
 
 template <typename Real>
-__global__ void __launch_bounds__(forest_threads)
+__global__ void __launch_bounds__(forest_threads, forest_blocks)
     forest_solve(const int* __restrict__ parents, const int64* __restrict__ levels, const int* __restrict__ children,
                  const Real* __restrict__ links, const Real* __restrict__ inverse, Real* x, int64 n_levels, int64 n,
                  unsigned long long* arrived) {
@@ -138,7 +140,7 @@ __global__ void __launch_bounds__(forest_threads)
 
 // One sweep from zero over forests whose entries are split: `l` those in the columns of earlier forests, `u` of later.
 template <typename Real, typename Index>
-__global__ void __launch_bounds__(forest_threads)
+__global__ void __launch_bounds__(forest_threads, forest_blocks)
     forest_ssor(const Real* __restrict__ ldata, const Index* __restrict__ lindices,
                 const Index* __restrict__ lindptr, const Real* __restrict__ udata,
                 const Index* __restrict__ uindices, const Index* __restrict__ uindptr,
@@ -188,7 +190,7 @@ __global__ void __launch_bounds__(forest_threads)
 
 // v_1 = -H_11^-1 H_12 v_2, y = (H v)_2.
 template <typename Real, typename Index>
-__global__ void __launch_bounds__(forest_threads)
+__global__ void __launch_bounds__(forest_threads, forest_blocks)
     forest_schur(const Real* __restrict__ data, const Index* __restrict__ indices, const Index* __restrict__ indptr,
                  const Real* __restrict__ tdata, const Index* __restrict__ tindices,
                  const Index* __restrict__ tindptr, const int* __restrict__ parents,

@@ -131,6 +131,19 @@ INSTANCES: dict[str, list[str]] = {
         for types in _SYSTEMS
     ],
     "eisenstat.cu": [_build.expression("eisenstat_pcg", (*types, lanes)) for lanes in (1, 8) for types in _SYSTEMS],
+    "forest.cu": [
+        *(
+            _build.expression(kernel, (real,))
+            for kernel in ("forest_factor", "forest_failure", "forest_solve")
+            for real in (_F8, _F4)
+        ),
+        *(
+            _build.expression(kernel, (real, index))
+            for kernel in ("forest_ssor", "forest_schur")
+            for real in (_F8, _F4)
+            for index in (_I4, _I8)
+        ),
+    ],
     "descent.cu": [
         *(_build.expression("column_sums", (*types, squares)) for squares in (0, 1) for types in _COLUMNS),
         *(_build.expression(kernel, types) for kernel in ("csc_descent", "csc_gram") for types in _COLUMNS),

@@ -55,6 +55,11 @@ REGISTERS = {
     "ssor_sweeps": Registers(budget=120, measured=108),
     "ssor_solve": Registers(budget=88, measured=76),
     "eisenstat_pcg": Registers(budget=128, measured=114),
+    "forest_factor": Registers(budget=64, measured=64),
+    "forest_failure": Registers(budget=40, measured=29),
+    "forest_solve": Registers(budget=64, measured=64),
+    "forest_ssor": Registers(budget=64, measured=64),
+    "forest_schur": Registers(budget=64, measured=64),
     # The most is taken in 16 dimensions, where a point alone is 32 registers.
     "point_sums": Registers(budget=176, measured=160),
     "point_lse": Registers(budget=176, measured=160),
