@@ -203,7 +203,7 @@ def test_unknowns_of_all_classes_are_divided() -> None:
 
 
 def test_unknown_names_are_listed() -> None:
-    with pytest.raises(ValueError, match="must be one of 'order', 'random', 'sort'.*got 'blocks'"):
+    with pytest.raises(ValueError, match=r"must be one of 'order', 'random', 'sort'.*got 'blocks'"):
         make_partition(least_squares(), "blocks")
     assert "variable" in PARTITIONS
 
