@@ -21,8 +21,8 @@ __all__ = ["BlockCache", "BlockTable", "LeastNormFactor", "Rows", "largest_eigen
 
 # Eigenvalues below this share of the largest count as zero.
 _RANK = 1e-12
-# Above this order Lanczos steps find the largest eigenvalue faster than all eigenvalues are found: at order 100 they take
-# 0.66 ms against 0.29, at 200 0.83 against 1.16, at 1000 6 against 60 (one core).
+# Above this order Lanczos steps find the largest eigenvalue faster than all eigenvalues are found: at order 100 they
+# take 0.66 ms against 0.29, at 200 0.83 against 1.16, at 1000 6 against 60 (one core).
 _DENSE_ORDER = 150
 _LANCZOS_STEPS = 32
 # Bytes of the matrices that are decomposed at a time.
