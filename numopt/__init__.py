@@ -11,6 +11,7 @@ from numopt._version import __version__
 if TYPE_CHECKING:
     import numopt.bench as bench
     import numopt.constrained as constrained
+    import numopt.coordinate as coordinate
     import numopt.kernels as kernels
     import numopt.linear as linear
     import numopt.ot as ot
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numopt._config import set_threads, show_config, warmup
     from numopt._core.status import Status
     from numopt.constrained import sketched_newton
+    from numopt.coordinate import bcd
     from numopt.linear import sor
     from numopt.tuning import BanditTuner
 
@@ -27,8 +29,10 @@ __all__ = [
     "BanditTuner",
     "Status",
     "__version__",
+    "bcd",
     "bench",
     "constrained",
+    "coordinate",
     "kernels",
     "linear",
     "ot",
@@ -42,10 +46,13 @@ __all__ = [
     "warmup",
 ]
 
-_MODULES = frozenset({"bench", "constrained", "kernels", "linear", "ot", "problems", "sketching", "tuning"})
+_MODULES = frozenset(
+    {"bench", "constrained", "coordinate", "kernels", "linear", "ot", "problems", "sketching", "tuning"}
+)
 _NAMES = {
     "BanditTuner": "numopt.tuning",
     "Status": "numopt._core.status",
+    "bcd": "numopt.coordinate",
     "set_threads": "numopt._config",
     "show_config": "numopt._config",
     "sketched_newton": "numopt.constrained",

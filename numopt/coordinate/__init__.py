@@ -7,6 +7,7 @@ from numopt.coordinate._nnls import nnls
 from numopt.coordinate._path import lasso_path
 from numopt.coordinate._quadratic import LabelPropagation, Quadratic
 from numopt.coordinate._smooth import Smooth
+from numopt.coordinate._sweeps import sweep_preconditioner
 from numopt.coordinate._wrappers import bvls, elastic_net, label_propagation, lasso, logistic, multinomial
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "logistic",
     "multinomial",
     "nnls",
+    "sweep_preconditioner",
 ]

@@ -59,24 +59,24 @@ def bcd(
     partition : {'auto', 'order', 'random', 'sort', 'average', 'hsort', 'haverage', 'groups', 'variable', 'redblack', \
 'tree_partition'} or sequence of index arrays
         How the coordinates are split into blocks. 'order': as they come; 'random'; 'sort': by L_i; 'average': small and
-        large L_i mixed; 'hsort', 'haverage': the same by the row sums of the bound on the Hessian; 'groups': those of the
-        problem; 'variable': blocks are put together anew each time; 'redblack', 'tree_partition': by a colouring, or a
-        split into forests, of the graph of a sparse Hessian.
+        large L_i mixed; 'hsort', 'haverage': the same by the row sums of the bound on the Hessian; 'groups': those of
+        the problem; 'variable': blocks are put together anew each time; 'redblack', 'tree_partition': by a colouring,
+        or a split into forests, of the graph of a sparse Hessian.
     block_size : int or 'auto'
         Coordinates in a block.
     selection : str
-        The rule: 'auto', 'random', 'perm', 'cyclic', 'lipschitz', 'gs', 'gsl', 'gsd', 'gsq', 'gsq_iht', 'gsc', 'mi'; with a
-        penalty 'gs-s', 'gs-r', 'gsl-r', 'gs-q'; 'tree' for forests in the graph of a sparse Hessian.
+        The rule: 'auto', 'random', 'perm', 'cyclic', 'lipschitz', 'gs', 'gsl', 'gsd', 'gsq', 'gsq_iht', 'gsc', 'mi';
+        with a penalty 'gs-s', 'gs-r', 'gsl-r', 'gs-q'; 'tree' for forests in the graph of a sparse Hessian.
     update : {'auto', 'gradient', 'diag', 'matrix', 'newton', 'cubic', 'exact', 'prox_newton', 'tmp', 'message_passing'}
-        What is done with a block. 'gradient': a proximal gradient step with L_b; 'diag': with a diagonal bound; 'matrix':
-        with the bound H_b; 'newton': with the Hessian and a line search; 'cubic': by cubic regularisation; 'exact': to
-        the minimum; 'prox_newton': with H_b and the penalty; 'tmp': two-metric projection; 'message_passing': 'matrix' for
-        blocks that are forests, in time linear in their size.
+        What is done with a block. 'gradient': a proximal gradient step with L_b; 'diag': with a diagonal bound;
+        'matrix': with the bound H_b; 'newton': with the Hessian and a line search; 'cubic': by cubic regularisation;
+        'exact': to the minimum; 'prox_newton': with H_b and the penalty; 'tmp': two-metric projection;
+        'message_passing': 'matrix' for blocks that are forests, in time linear in their size.
     tol : float, default 1e-6
-        Where a dual is known (linear models whose penalties hold every coordinate): converged when the duality gap is at
-        most ``tol * (F(P(0)) - D)``, P(0) the projection of zero on the bounds and D the best lower bound. Else when the
-        largest entry of the minimal subgradient is at most `tol` times that at P(0). A tolerance below what rounding
-        allows ends with status PRECISION.
+        Where a dual is known (linear models whose penalties hold every coordinate): converged when the duality gap is
+        at most ``tol * (F(P(0)) - D)``, P(0) the projection of zero on the bounds and D the best lower bound. Else when
+        the largest entry of the minimal subgradient is at most `tol` times that at P(0). A tolerance below what
+        rounding allows ends with status PRECISION.
     maxiter : int, optional
         Largest number of block updates (for 'auto': of coordinate updates and Newton steps).
     max_passes : float, default 1000
@@ -97,8 +97,8 @@ def bcd(
         Work on ``x / x_scale``; positive.
     options : mapping, optional
         ``norm`` ('l2', 'l1': of the scores of 'gs', 'gsl', 'gsd'), ``gsd_diag`` ('lipschitz', 'block', 'gershgorin'),
-        ``batch`` (score so many random blocks only), ``shrink`` (0.8; of estimated constants after a step), ``omega`` (1;
-        relaxation of quadratic blocks), ``sufficient_decrease`` (1e-4; of line searches), ``order`` ('lipschitz',
+        ``batch`` (score so many random blocks only), ``shrink`` (0.8; of estimated constants after a step), ``omega``
+        (1; relaxation of quadratic blocks), ``sufficient_decrease`` (1e-4; of line searches), ``order`` ('lipschitz',
         'degree', 'index': of graph partitions).
     callback : callable, optional
         Called after each iteration by SciPy's rule, ``callback(intermediate_result=res)`` or ``callback(xk)``;
@@ -115,29 +115,29 @@ def bcd(
     Returns
     -------
     res : OptimizeResult
-        ``x`` (same library, dtype and device as the data), ``fun``, ``success``, ``status``, ``message``, ``nit`` (block
-        updates), ``npass``, ``nfev``, ``njev``, ``nhev``, ``grad`` (of the smooth part), ``kkt`` (largest entry of the
-        minimal subgradient), ``gap`` (duality gap, NaN where no dual is known), ``active_set`` (indices of the flattened
-        unknowns that differ from P(0)), ``n_active``, ``active_set_iter`` (last iteration that changed it), ``lipschitz``,
-        ``time``, with an intercept ``intercept``, on request ``history``. All numbers are recomputed from `x`. Status
-        MAXITER, TIME_LIMIT, CALLBACK; PRECISION: rounding keeps the tolerance out of reach; STALLED; UNBOUNDED;
-        NOT_ATTAINED: separable data without a penalty; INDEFINITE: the Hessian is not positive semidefinite; LINESEARCH;
-        NONFINITE.
+        ``x`` (same library, dtype and device as the data), ``fun``, ``success``, ``status``, ``message``, ``nit``
+        (block updates), ``npass``, ``nfev``, ``njev``, ``nhev``, ``grad`` (of the smooth part), ``kkt`` (largest entry
+        of the minimal subgradient), ``gap`` (duality gap, NaN where no dual is known), ``active_set`` (indices of the
+        flattened unknowns that differ from P(0)), ``n_active``, ``active_set_iter`` (last iteration that changed it),
+        ``lipschitz``, ``time``, with an intercept ``intercept``, on request ``history``. All numbers are recomputed
+        from `x`. Status MAXITER, TIME_LIMIT, CALLBACK; PRECISION: rounding keeps the tolerance out of reach; STALLED;
+        UNBOUNDED; NOT_ATTAINED: separable data without a penalty; INDEFINITE: the Hessian is not positive semidefinite;
+        LINESEARCH; NONFINITE.
 
     Raises
     ------
     TypeError
         For arguments of a wrong kind.
     ValueError
-        For unknown names (the valid ones are listed), rules, partitions and updates that do not go together, blocks that
-        do not cover the coordinates, shapes that do not fit.
+        For unknown names (the valid ones are listed), rules, partitions and updates that do not go together, blocks
+        that do not cover the coordinates, shapes that do not fit.
 
     Notes
     -----
     The 'auto' methods: with a penalty, proximal Newton steps on working sets of coordinates, each solved by coordinate
-    descent and Newton steps on the support; without one, Newton's method by Cholesky factors or conjugate gradients; for
-    sparse quadratics conjugate gradients preconditioned by sweeps over forests. The objective is a sum over samples, not a
-    mean.
+    descent and Newton steps on the support; without one, Newton's method by Cholesky factors or conjugate gradients;
+    for sparse quadratics conjugate gradients preconditioned by sweeps over forests. The objective is a sum over
+    samples, not a mean.
 
     References
     ----------
@@ -160,8 +160,8 @@ def bcd(
     The paper's choices by name:
 
     >>> res = bcd(LeastSquares(A, b), partition="variable", block_size=5, selection="gsd", update="matrix", maxiter=30)
-    >>> res.nit, bool(res.fun < 1e-3)
-    (30, True)
+    >>> res.success, bool(res.fun < 1e-3)
+    (True, True)
     """
     if not isinstance(problem, Problem):
         raise TypeError(

@@ -96,7 +96,7 @@ class GramModel:
         return scalars(xp, xp.max(xp.abs(self.penalty.min_subgradient(self.x, self.g + self.l2 * self.x))))[0]
 
     def _newton(self, free: Array) -> None:
-        """Take a Newton step on the free coordinates, clipped to their signs and bounds if that pays, else shortened."""
+        """Take a Newton step on the free coordinates, clipped to signs and bounds if that pays, else shortened."""
         xp = self._xp
         face = Face(xp, self._table, self.x, self.g, free)
         direction = _solve(xp, xp.take(xp.take(self.H, free, axis=0), free, axis=1), face.l2, face.descent)
@@ -143,8 +143,8 @@ class ColumnModel:
     def minimise(self, target: float, *, newton: bool = True) -> float:
         """Move x until the largest entry of the minimal subgradient is about `target`; return the last measure of it.
 
-        The largest change in an epoch stands for that entry, which it underestimates; once the signs have settled, Newton
-        steps follow, and the entry itself is computed.
+        The largest change in an epoch stands for that entry, which it underestimates; once the signs have settled,
+        Newton steps follow, and the entry itself is computed.
         """
         xp = self._xp
         violations = xp.empty(_EPOCHS, dtype=xp.float64, device=self.x.device)

@@ -1,4 +1,4 @@
-"""What every problem of block coordinate descent offers: its constants, the point that a solve moves, the certificate."""
+"""What every problem of block coordinate descent offers: constants, the point that a solve moves, certificates."""
 
 import functools
 import math

@@ -38,14 +38,24 @@ class Quadratic(Problem):
     Parameters
     ----------
     Q : array, sparse matrix or LinearOperator of shape (n, n)
-        Symmetric. Dense, sparse of any format with int32 or int64 indices, or a LinearOperator (columns from its methods
-        ``columns(indices)`` or ``column(j)`` where it has them).
+        Symmetric. Dense, sparse of any format with int32 or int64 indices, or a LinearOperator (columns from its
+        methods ``columns(indices)`` or ``column(j)`` where it has them).
     c : array of shape (n,)
         Linear term.
-    l1, l2, nonneg, bounds, groups, group_weights, check_finite
-        As for `LeastSquares`.
+    l1, l2 : float or array of shape (n,), default 0
+        Weights of ``|x_j|`` and of ``x_j^2 / 2``.
+    nonneg : bool, default False
+        Demand ``x >= 0``.
+    bounds : pair (lower, upper) or scipy.optimize.Bounds, optional
+        Bounds on x, as for `LeastSquares`.
+    groups : sequence of int arrays, optional
+        Disjoint groups that cover all unknowns, whose norms `l1` then weighs.
+    group_weights : array of shape (n_groups,), optional
+        Weights of the groups, ones by default.
     symmetrize : bool, default False
         Take ``(Q + Q') / 2`` instead of refusing a matrix that is not symmetric.
+    check_finite : bool, default True
+        Look for NaN and infinite values in the data.
 
     Raises
     ------
@@ -308,8 +318,8 @@ class LabelPropagation(Quadratic):
     TypeError
         For complex data, mixed array libraries, or arguments of a wrong kind.
     ValueError
-        For shapes that do not fit, negative or infinite weights, no known label, or (without `l2`) a connected component
-        without a known label, where the solution is not unique; a node of it is named.
+        For shapes that do not fit, negative or infinite weights, no known label, or (without `l2`) a connected
+        component without a known label, where the solution is not unique; a node of it is named.
 
     See Also
     --------

@@ -27,16 +27,24 @@ class Smooth(Problem):
         ``grad_block(x, block) -> array`` of the block's length: the entries of the gradient at `x`; `block` is an
         ascending int64 array of indices.
     hess_block : callable, optional
-        ``hess_block(x, block) -> array`` of shape (t, t): the Hessian within the block. Updates other than 'gradient' and
-        'diag' need it.
+        ``hess_block(x, block) -> array`` of shape (t, t): the Hessian within the block. Updates other than 'gradient'
+        and 'diag' need it.
     lipschitz : float or array of shape (n_variables,), optional
         Bounds on the second derivatives along the coordinates. Without them use ``bcd(..., lipschitz='estimate')``.
     n_variables : int
         Number of unknowns.
     like : array, optional
         An array of the library, dtype and device of `x`; NumPy in double precision by default.
-    l1, l2, nonneg, bounds, groups, group_weights
-        As for `LeastSquares`; the terms in `l2` are added to `fun`.
+    l1, l2 : float or array of shape (n_variables,), default 0
+        Weights of ``|x_j|`` and of ``x_j^2 / 2``, which are added to `fun`.
+    nonneg : bool, default False
+        Demand ``x >= 0``.
+    bounds : pair (lower, upper) or scipy.optimize.Bounds, optional
+        Bounds on x, as for `LeastSquares`.
+    groups : sequence of int arrays, optional
+        Disjoint groups that cover all unknowns, whose norms `l1` then weighs.
+    group_weights : array of shape (n_groups,), optional
+        Weights of the groups, ones by default.
 
     Raises
     ------

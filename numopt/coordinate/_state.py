@@ -61,6 +61,10 @@ class LinearState:
         Whether the last `improve` has changed anything.
     """
 
+    _loss: float
+    _derivative: Array
+    _curvature: Array
+
     def __init__(self, problem: LinearModel, x: Array, intercept: Any) -> None:
         self.whole = self.problem = problem
         self.columns: Array | None = None

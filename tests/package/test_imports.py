@@ -24,7 +24,7 @@ LAYERS = (
         "numopt._core",
         "numopt._config",
     },
-    {"numopt.constrained", "numopt.linear", "numopt.ot", "numopt.sketching"},
+    {"numopt.constrained", "numopt.coordinate", "numopt.linear", "numopt.ot", "numopt.sketching"},
     {"numopt.tuning"},
 )
 PROBLEMS_MAY_IMPORT = {
