@@ -16,6 +16,7 @@ _MODULES = {
     "linear": "_linear",
     "linear-paper": "_linear_paper",
     "libsvm": "_libsvm",
+    "coordinate": "_coordinate",
     "coordinate-paper": "_coordinate_paper",
 }
 

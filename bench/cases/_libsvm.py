@@ -20,8 +20,10 @@ MODELS = {
     "l2-multinomial": "multinomial",
 }
 
-TEXT = "rcv1-shape"
-"""The synthetic text set."""
+SYNTHETIC = "-shape"
+"""End of the names of the synthetic text sets."""
+
+TEXT = f"rcv1{SYNTHETIC}"
 
 CLASSES = "classes-50"
 """Fifty classes on columns of very different norms: the paper's data set C."""
@@ -139,8 +141,8 @@ def data(name: str) -> tuple[Any, Any, str]:
     """Rows, labels and source of a set."""
     from numopt.problems import libsvm, sparse_multinomial_data, synthetic_text
 
-    if name == TEXT:
-        text = synthetic_text("rcv1")
+    if name.endswith(SYNTHETIC):
+        text = synthetic_text(name.removesuffix(SYNTHETIC))
         return text.X, text.y, text.source
     if name == CLASSES:
         drawn = sparse_multinomial_data()

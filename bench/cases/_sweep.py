@@ -23,6 +23,9 @@ TOLERANCES = tuple(10.0**-k for k in range(2, 13))
 ACCURATE = 1e-11
 """Certified relative error at which the sweep ends: below the tightest level of the report."""
 
+START = 3
+"""Values of a path that the warm-up solves."""
+
 GROWTH = 3.0
 """A solve may take so much longer than the one before; a sweep ends before one that might not fit into its time."""
 
@@ -64,7 +67,7 @@ class Sweep(Case):
         self._placed, self._settings = problem, self.settings(run)
         self._points: dict[float, _Point] = {}
         self._found: Any = None
-        self._solve(solver, TOLERANCES[0])
+        self._solve(solver, TOLERANCES[0], START)
 
     def run(self, solver: peers.Solver[Any, Any]) -> None:
         first = not self._points
@@ -104,9 +107,10 @@ class Sweep(Case):
             "sweep": columns,
         }
 
-    def _solve(self, solver: peers.Solver[Any, Any], tol: float) -> tuple[float, float]:
-        """Seconds and seconds of the processor of one solve from nothing."""
-        solver.set_problem(self._placed, replace(self._settings, tol=tol))
+    def _solve(self, solver: peers.Solver[Any, Any], tol: float, values: int | None = None) -> tuple[float, float]:
+        """Seconds and seconds of the processor of one solve from nothing, or of the first values of a path."""
+        problem = self._placed
+        solver.set_problem(replace(problem, path=problem.path[:values]), replace(self._settings, tol=tol))
         wait = _machine.synchronize if self._settings.device == "gpu" else _nothing
         wait()
         used, start = time.process_time(), time.perf_counter()

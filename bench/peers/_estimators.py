@@ -32,7 +32,7 @@ class Estimator(coordinate.CoordinateSolver):
         if task.path and not self.takes_paths:
             raise UnsuitableProblemError(f"{self.name} has no paths.")
         self.tol = self.settings.tol
-        self._A, self._b = stored(task.A, self.by), np.asarray(task.b, dtype=np.float64)
+        self._A, self._b = stored(host(task.A), self.by), np.asarray(host(task.b), dtype=np.float64)
 
     @abstractmethod
     def fit(self, A: Any, b: Any) -> Any:
@@ -81,6 +81,11 @@ def penalty(task: coordinate.Task) -> Penalty | str:
     """The one penalty of a task; two of them are named together, which is no single one."""
     present = [name for name in ("l1", "l2") if getattr(task, name)] or (["l1"] if task.path else [])
     return "+".join([*present, *(["nonneg"] if task.nonneg else [])])
+
+
+def host(array: Any) -> Any:
+    """Arrays and sparse matrices of a GPU are fetched: these libraries run on the CPU beside it."""
+    return array.get() if hasattr(array, "get") else array
 
 
 def stored(A: Any, by: Literal["rows", "columns"]) -> Any:

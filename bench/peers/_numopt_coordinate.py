@@ -8,7 +8,7 @@ from numopt.bench.peers._base import own_limit
 
 
 class Coordinate(coordinate.CoordinateSolver):
-    """`numopt.coordinate.bcd` (`lasso_path` for several penalties) with the method that it chooses by itself."""
+    """`numopt.coordinate.bcd` with the method that it chooses by itself; `lasso_path` and `label_propagation`."""
 
     name = "numopt"
     models = ("least-squares", "logistic", "multinomial", "quadratic", "label-propagation")
@@ -20,20 +20,19 @@ class Coordinate(coordinate.CoordinateSolver):
         self._options: dict[str, Any] = {"tol": self.settings.tol, "time_limit": own_limit(self.settings.time_limit)}
 
     def run(self) -> None:
-        task = self.task
+        task, calls, options = self.task, self._calls, self._options
         if task.path:
-            self._found = self._calls.lasso_path(
-                task.A, task.b, l1s=task.path, l2=task.l2, nonneg=task.nonneg, **self._options
-            )
+            self._found = calls.lasso_path(task.A, task.b, task.path, l2=task.l2, nonneg=task.nonneg, **options)
+            return
+        if task.model == "label-propagation":
+            self._found = calls.label_propagation(task.A, task.b, task.mask, l2=task.l2, **options)
             return
         # The problem's constructor checks and converts the data: it belongs to the call.
-        self._found = self._calls.bcd(self._problem(), **self._options)
+        self._found = calls.bcd(self._problem(), **options)
 
     def _problem(self) -> Any:
         task, calls = self.task, self._calls
         penalties = {"l1": task.l1, "l2": task.l2}
-        if task.model == "label-propagation":
-            return calls.LabelPropagation(task.A, task.b, task.mask, l2=task.l2)
         if task.model == "multinomial":
             return calls.Multinomial(task.A, task.b, **penalties)
         makes = {"least-squares": calls.LeastSquares, "logistic": calls.Logistic, "quadratic": calls.Quadratic}
@@ -59,7 +58,8 @@ class System(estimators.GraphSystem):
     def solve(self, Q: Any, c: Any) -> Any:
         from numopt.coordinate import Quadratic, bcd
 
-        return bcd(Quadratic(Q, c), tol=self.tol, time_limit=own_limit(self.settings.time_limit)).x
+        options: dict[str, Any] = {"tol": self.tol, "time_limit": own_limit(self.settings.time_limit)}
+        return bcd(Quadratic(Q, c), **options).x
 
 
 SOLVERS: dict[str, Any] = {Coordinate.name: Coordinate, System.name: System}

@@ -46,7 +46,7 @@ def certificates(records: Sequence[Record]) -> dict[str, float]:
     best, bounds = optima(records), dict[str, float]()
     for record in records:
         for fun, gap in zip(record["sweep"]["fun"], record["sweep"]["gap"], strict=True) if is_sweep(record) else ():
-            if not isinstance(fun, list) and not math.isnan(gap):
+            if not isinstance(fun, list) and gap is not None:  # a record has None where there was no number
                 bounds[record["problem"]] = max(bounds.get(record["problem"], -math.inf), fun - gap)
     return {p: (float(f[0]) - bounds[p]) / abs(float(f[0])) if p in bounds else math.nan for p, f in best.items()}
 
@@ -54,7 +54,7 @@ def certificates(records: Sequence[Record]) -> dict[str, float]:
 def _parts(record: Record, best: Mapping[str, Floats]) -> Iterator[Record]:
     sweep = record["sweep"]
     for k, tol in enumerate(sweep["tol"]):
-        error = sweep["error"][k]
+        error = math.nan if sweep["error"][k] is None else sweep["error"][k]
         if record["measure"] == "suboptimality":
             error = _above(sweep["fun"][k], best[record["problem"]])
         part: Record = {
