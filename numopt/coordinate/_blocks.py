@@ -161,6 +161,23 @@ def _inverse_above(eigenvalues: Array, cut: Any, xp: Namespace) -> Array:
     return xp.where(keep, 1 / xp.where(keep, eigenvalues, xp.ones_like(eigenvalues)), xp.zeros_like(eigenvalues))
 
 
+def _eigenvalues(H: Array, xp: Namespace) -> Array:
+    """Return the ascending eigenvalues of a matrix or a stack, NaN where any of these is not finite."""
+    try:
+        return xp.linalg.eigvalsh(H)
+    except np.linalg.LinAlgError:
+        return xp.full(H.shape[:-1], xp.nan, dtype=H.dtype, device=H.device)
+
+
+def _eigenvectors(H: Array, xp: Namespace) -> tuple[Array, Array]:
+    """Return the ascending eigenvalues of a stack and its eigenvectors, NaN where any matrix is not finite."""
+    try:
+        eigenvalues, vectors = xp.linalg.eigh(H)
+    except np.linalg.LinAlgError:
+        return xp.full(H.shape[:-1], xp.nan, dtype=H.dtype, device=H.device), xp.full_like(H, xp.nan)
+    return eigenvalues, vectors
+
+
 def largest_eigenvalue(H: Array, xp: Namespace) -> float:
     """Return the largest eigenvalue of a positive semidefinite H, or slightly more.
 
@@ -173,7 +190,7 @@ def largest_eigenvalue(H: Array, xp: Namespace) -> float:
     if order == 0:
         return 0.0
     if order <= _DENSE_ORDER:
-        return scalars(xp, xp.linalg.eigvalsh(H)[-1])[0]
+        return scalars(xp, _eigenvalues(H, xp)[-1])[0]
     tiny = float(xp.finfo(H.dtype).smallest_normal)
     start = np.random.default_rng(0).standard_normal(order)
     v = xp.asarray(start / np.linalg.norm(start), dtype=H.dtype, device=H.device)
@@ -289,9 +306,8 @@ class BlockCache:
                 values = [self.lipschitz(block) for block in blocks]
                 parts.append(xp.asarray(np.array(values), dtype=problem.dtype, device=problem.device))
             else:
-                parts.append(
-                    xp.concat([xp.linalg.eigvalsh(H)[:, -1] for _, H in self.stacks(rows, problem.block_bound)])
-                )
+                stacks = self.stacks(rows, problem.block_bound)
+                parts.append(xp.concat([_eigenvalues(H, xp)[:, -1] for _, H in stacks]))
         like = xp.zeros(0, dtype=problem.dtype, device=problem.device)
         together = self.table.collect(parts, like)
         return xp.maximum(together, xp.zeros_like(together))
@@ -330,11 +346,12 @@ class BlockCache:
             cut = _rank_cut(width, dtype, xp)
             roots = xp.empty((count, width, width), dtype=dtype, device=device)
             for start, H in self.stacks(rows, self._problem.block_bound):
-                eigenvalues, vectors = xp.linalg.eigh(H)
+                eigenvalues, vectors = _eigenvectors(H, xp)
                 largest = eigenvalues[:, -1:]
                 inverse = _inverse_above(eigenvalues, cut * largest, xp)
-                # NaN is the largest of all scores: the update then says that the matrix has a negative eigenvalue.
-                inverse = xp.where(eigenvalues[:, :1] < -100 * cut * xp.abs(largest), xp.nan, inverse)
+                # NaN is the largest of all scores: the update then tells what is wrong with the matrix.
+                is_wrong = ~(eigenvalues[:, :1] >= -100 * cut * xp.abs(largest))
+                inverse = xp.where(is_wrong, xp.nan, inverse)
                 roots[start : start + H.shape[0], ...] = vectors * xp.sqrt(inverse)[:, None, :]
             out.append(roots)
         return out

@@ -70,8 +70,9 @@ def test_largest_eigenvalue_is_never_below(xp: Any, order: int, kind: str) -> No
     assert found <= exact * 1.02 + 1e-12
 
 
-def test_nan_is_seen_in_the_largest_eigenvalue() -> None:
-    H = np.eye(100)
+@pytest.mark.parametrize("order", [5, 200])
+def test_nan_is_seen_in_the_largest_eigenvalue(order: int) -> None:
+    H = np.eye(order)
     H[3, 4] = H[4, 3] = np.nan
     assert np.isnan(largest_eigenvalue(H, np))
 
@@ -169,6 +170,15 @@ def test_an_indefinite_block_has_the_largest_score() -> None:
     problem = Quadratic(np.diag([1.0, 2.0, 3.0]) - 2.5 * (np.eye(3, k=1) + np.eye(3, k=-1)), np.zeros(3))
     cache = BlockCache(problem, make_partition(problem, [[0], [1, 2]]))
     assert np.argmax(cache.model_decreases(np.array([9.0, 1.0, 1.0]))) == 1
+
+
+def test_bounds_that_are_not_finite_give_nan() -> None:
+    A = design(15, 13)
+    A[2, 3] = np.nan
+    problem = LeastSquares(A, np.ones(15), l2=1.0, check_finite=False)
+    cache = BlockCache(problem, make_partition(problem, [np.arange(6), np.arange(6, 13)]))
+    assert np.isnan(cache.all_lipschitz).any()
+    assert np.isnan(cache.model_decreases(np.ones(13))).any()
 
 
 def test_single_precision_stays() -> None:
