@@ -211,7 +211,7 @@ def _groups(problem: Problem) -> Partition:
     """Return the groups that the objective depends on; they stay whole, dead unknowns in them included."""
     L = to_host(problem.lipschitz)
     groups = [np.sort(to_host(group)) for group in problem.penalty.groups or []]
-    blocks = [group for group in groups if (L[group] > 0).any()]
+    blocks = [group for group in groups if not (L[group] <= 0).all()]
     live = np.sort(np.concatenate([np.empty(0, dtype=np.int64), *blocks]))
     return _from_blocks(problem, "fixed", "groups", blocks, live)
 
@@ -239,7 +239,7 @@ def _from_blocks(
 def _live(problem: Problem) -> np.ndarray:
     """Return the unknowns that f depends on; all of a user's function without constants."""
     try:
-        return np.flatnonzero(to_host(problem.lipschitz) > 0)
+        return np.flatnonzero(~(to_host(problem.lipschitz) <= 0))  # NaN is for the updates to see
     except ValueError:
         return np.arange(problem.n_variables)
 

@@ -117,8 +117,9 @@ class _Curvature:
         return self._positive(L)
 
     def _positive(self, values: Array) -> Array:
+        """Return 1 for 0 and NaN for what is negative: a score of NaN wins, and the update tells what is wrong."""
         xp = self._setting.problem.xp
-        return xp.where(values > 0, values, xp.ones_like(values))
+        return xp.where(values > 0, values, xp.where(values == 0, xp.ones_like(values), xp.full_like(values, xp.nan)))
 
 
 def block_constants(setting: Setting) -> Array:
@@ -164,7 +165,7 @@ class CoordinateTerms:
         return self._xp.abs(s) if self._absolute else 0.5 * (s * s)
 
     def _proximal(self, point: Point, coordinates: Array | None) -> Array:
-        xp, penalty = self._xp, self._problem.penalty
+        penalty = self._problem.penalty
         D = self._part(self._curvature.values(), coordinates)
         g = point.gradient if coordinates is None else point.gradient_block(coordinates)
         x = self._part(point.x, coordinates)
