@@ -54,9 +54,9 @@ def test_paper_runs_are_compared_with_the_published_counts():
 def test_published_sets_are_complete_and_name_their_source():
     sets = equality.published()
     assert {name: len(part["problems"]) for name, part in sets.items()} == {
-        "cutest": 47, "libsvm-constrained": 7, "pde": 1, "ot-paper": 3, "linear-paper": 4,
+        "cutest": 47, "libsvm-constrained": 7, "pde": 1, "ot-paper": 3, "linear-paper": 4, "coordinate-paper": 37,
     }  # fmt: skip
-    sources = {"ot-paper": "ICLR 2024", "linear-paper": "ICLR 2024"}
+    sources = {"ot-paper": "ICLR 2024", "linear-paper": "ICLR 2024", "coordinate-paper": "JMLR 2022"}
     assert all(sources.get(name, "AdaSketch-Newton") in part["source"] for name, part in sets.items())
 
 
