@@ -270,29 +270,25 @@ class ForestFactor:
     def __init__(self, graph: Any, block: "Array | Elimination", *, like: Array) -> None:
         self._kernels = bind(namespace(like))
         if isinstance(block, Elimination):
-            found, places = block, None
+            found, places, back = block, None, None
         else:
             nodes = np.asarray(to_host(block), dtype=np.int64)
             found = Elimination.of(graph, [nodes], by_level=is_cupy(namespace(like)))
             places = np.searchsorted(nodes, found.order)
+            back = asarray_like(np.argsort(places), like)
         self.elimination = found
         # Right-hand sides of a block come in its order, those of an elimination in that of the places.
         self._places = None if places is None else asarray_like(places, like)
+        self._back = back
         self._trees = trees_of(found, like)
         self._factors = factor_forests(graph, found, like)
 
     def solve(self, rhs: Array) -> Array:
         """Return the solution for one right-hand side."""
         xp = namespace(rhs)
-        if self._places is None:
-            d = xp.asarray(rhs, copy=True)
-            self._kernels.forest_solve(*self._trees, *self._factors, d)
-            return d
-        d = xp.take(rhs, self._places)
+        d = xp.asarray(rhs, copy=True) if self._places is None else xp.take(rhs, self._places)
         self._kernels.forest_solve(*self._trees, *self._factors, d)
-        out = xp.empty_like(d)
-        out[self._places] = d
-        return out
+        return d if self._back is None else xp.take(d, self._back)
 
 
 def trees_of(elimination: Elimination, like: Array) -> tuple[Array, Array, Array]:

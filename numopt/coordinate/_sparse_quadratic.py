@@ -255,7 +255,7 @@ class _Reduced:
     """Conjugate gradients on what a forest leaves over."""
 
     def __init__(self, reduction: ForestReduction, entries: int) -> None:
-        self._reduction = reduction
+        self._reduction, self._counted = reduction, False
         self._slice = max(1, _SLICE // max(entries, 1))
 
     @property
@@ -269,7 +269,9 @@ class _Reduced:
         return self._reduction.residual
 
     def advance(self, target: float, most: int) -> Status | None:
-        """Iterate for a while."""
+        """Iterate for a while; the elimination counts as an iteration."""
+        if not self._counted:
+            self._counted, most = True, most - 1
         return self._reduction.advance(target, min(most, self._slice))
 
     def answer(self) -> Array:
