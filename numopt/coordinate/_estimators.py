@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from numopt._array import device_of, is_array, namespace
+from numopt._core.result import make_result
 from numopt._core.status import Status
 from numopt._core.validation import check_choice, check_scalar
 from numopt._core.warnings import ConvergenceWarning, warn
@@ -33,14 +34,14 @@ __all__ = ["BCDNNLS", "BCDElasticNet", "BCDLabelPropagation", "BCDLasso", "BCDLo
 UNKNOWN = -1  # scikit-learn's label of samples whose class is not known
 
 
-class _NotConverged(ConvergenceWarning, sklearn.exceptions.ConvergenceWarning):
+class _NotConverged(ConvergenceWarning, sklearn.exceptions.ConvergenceWarning):  # type: ignore[misc]
     """Numopt's warning, which filters written for scikit-learn's catch as well."""
 
 
 _NotConverged.__name__ = _NotConverged.__qualname__ = "ConvergenceWarning"
 
 
-class _Estimator(BaseEstimator):
+class _Estimator(BaseEstimator):  # type: ignore[misc]
     """What the five have in common: limits, tolerance, and the warning."""
 
     max_iter: int
@@ -64,7 +65,7 @@ class _Estimator(BaseEstimator):
         return tags
 
 
-class _LinearRegressor(RegressorMixin, _Estimator):
+class _LinearRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
     """Least squares with the penalty ``alpha * (l1_ratio |w|_1 + (1 - l1_ratio) / 2 ||w||^2)`` of scikit-learn."""
 
     fit_intercept: bool
@@ -99,7 +100,7 @@ class _LinearRegressor(RegressorMixin, _Estimator):
         """Return the fit before as the start of this one, if it is wanted and has the same unknowns."""
         if not self.warm_start or getattr(getattr(self, "coef_", None), "shape", None) != problem.shape:
             return None
-        return OptimizeResult(x=self.coef_, intercept=self.intercept_)
+        return make_result({"x": self.coef_, "intercept": self.intercept_})
 
     def predict(self, X: Any) -> Array:
         """Predict targets.
@@ -272,7 +273,7 @@ class BCDElasticNet(_LinearRegressor):
     >>> from numopt.coordinate import BCDElasticNet
     >>> X = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
     >>> BCDElasticNet(alpha=0.1).fit(X, [0, 1, 2]).coef_.round(4)
-    array([0.4634, 0.4634])
+    array([0.4458, 0.4458])
     """
 
     def __init__(
@@ -392,7 +393,7 @@ class BCDNNLS(_LinearRegressor):
         return self
 
 
-class BCDLogisticRegression(ClassifierMixin, _Estimator):
+class BCDLogisticRegression(ClassifierMixin, _Estimator):  # type: ignore[misc]
     """Logistic regression with the parameters of `sklearn.linear_model.LogisticRegression`.
 
     Minimises ``C sum_j s_j loss_j(w, c) + l1_ratio ||w||_1 + (1 - l1_ratio) / 2 ||w||^2``, where the loss is the
@@ -497,15 +498,15 @@ class BCDLogisticRegression(ClassifierMixin, _Estimator):
         X, y = check_training_data(self, X, y)
         classes, codes = encode(y)
         weights = class_weighted(self.class_weight, classes, codes, check_weights(sample_weight, X)[0], X)
-        options = {
-            "l1": strength * l1_ratio,
-            "l2": strength * (1 - l1_ratio),
-            "intercept": bool(self.fit_intercept),
-            "check_finite": False,
-        }
-        n_classes = classes.shape[0]
-        problem = (
-            Logistic(X, codes, weights, **options) if n_classes == 2 else Multinomial(X, codes, weights, **options)
+        model = Logistic if classes.shape[0] == 2 else Multinomial
+        problem = model(
+            X,
+            codes,
+            weights,
+            l1=strength * l1_ratio,
+            l2=strength * (1 - l1_ratio),
+            intercept=bool(self.fit_intercept),
+            check_finite=False,
         )
         result = self._solve(problem, self._start(problem))
         self.classes_ = classes
@@ -595,10 +596,10 @@ class BCDLogisticRegression(ClassifierMixin, _Estimator):
             x, intercept = xp.matrix_transpose(self.coef_), self.intercept_
         else:
             x, intercept = self.coef_[0, :], self.intercept_[0]
-        return OptimizeResult(x=x, intercept=intercept) if x.shape == problem.shape else None
+        return make_result({"x": x, "intercept": intercept}) if x.shape == problem.shape else None
 
 
-class BCDLabelPropagation(ClassifierMixin, _Estimator):
+class BCDLabelPropagation(ClassifierMixin, _Estimator):  # type: ignore[misc]
     """Classes of many samples from the labels of a few, over the graph of nearest neighbours.
 
     For each class the probability of every unlabelled sample is the mean of its neighbours' (a harmonic function), the
@@ -783,7 +784,7 @@ class BCDLabelPropagation(ClassifierMixin, _Estimator):
 
 
 def _passes(result: OptimizeResult) -> int:
-    return max(1, math.ceil(result.npass))
+    return max(1, math.ceil(float(result.npass)))
 
 
 def _rows(problem: Problem, result: OptimizeResult) -> tuple[Array, Array]:

@@ -199,7 +199,7 @@ class LinearModel(Problem):
         zero = xp.zeros_like(v)
         if penalty.has_bounds:
             excess = xp.maximum(
-                xp.where(penalty.upper == math.inf, -v, zero), xp.where(penalty.lower == -math.inf, v, zero)
+                _where(xp, penalty.upper == math.inf, -v, zero), _where(xp, penalty.lower == -math.inf, v, zero)
             )
         else:
             excess = xp.abs(v)
@@ -222,7 +222,8 @@ class LinearModel(Problem):
             return 0.0
         u = -t * v
         if not penalty.is_separable:
-            excess = xp.maximum(penalty.group_norms(u) - penalty.l1 * penalty.group_weights, xp.zeros(1, dtype=u.dtype))
+            excess = penalty.group_norms(u) - penalty.l1 * penalty.group_weights
+            excess = xp.maximum(excess, xp.zeros_like(excess))
             return scalars(xp, xp.sum(excess * excess))[0] / (2 * self.l2)
         soft = xp.sign(u) * xp.maximum(xp.abs(u) - penalty.l1, xp.zeros_like(u))
         zero = xp.zeros_like(u)
@@ -239,10 +240,10 @@ class LinearModel(Problem):
             best = xp.where(curved, value(z), best) if is_array(self.l2) else value(z)
         if penalty.has_bounds:
             for bound in (penalty.lower, penalty.upper):
-                finite = xp.abs(bound) < math.inf if is_array(bound) else xp.asarray(abs(bound) < math.inf)
-                z = xp.where(finite, bound, zero)
+                finite = abs(bound) < math.inf
+                z = _where(xp, finite, bound, zero)
                 # A concave function on an interval: its maximum is at a bound, or at the stationary point within.
-                best = xp.where(finite, xp.maximum(best, value(z)), best)
+                best = _where(xp, finite, xp.maximum(best, value(z + zero)), best)
         return scalars(xp, xp.sum(best))[0]
 
     # ---- points ----------------------------------------------------------------------------------------------------
@@ -932,6 +933,13 @@ def _design_of(A: Any, target: Any, check_finite: bool) -> tuple[Design, Namespa
     if is_array(A) and A.ndim != 2:
         raise ValueError(f"`A` must be a 2-D array, got shape {tuple(A.shape)}.")
     return as_design(A, check_finite=check_finite), xp
+
+
+def _where(xp: Namespace, condition: Any, values: Any, others: Any) -> Any:
+    """Choose by an array of bools, or by one bool."""
+    if is_array(condition):
+        return xp.where(condition, values, others)
+    return values if condition else others
 
 
 def _signs(labels: Array, xp: Namespace) -> Array:

@@ -104,13 +104,14 @@ def nnls(
     if tol is None:
         tol = 1e-5 if problem.dtype == problem.xp.float32 else 1e-12
     result = bcd(problem, x0, tol=tol, maxiter=maxiter or None, **bcd_options)
-    result.rnorm = math.sqrt(2 * result.fun)
+    rnorm = math.sqrt(2 * result.fun)
+    result["rnorm"] = rnorm
     if return_result:
         return result
     # The pair cannot say that the answer is not one; SciPy raises in the only such case that it has.
     if result.status not in (Status.CONVERGED, Status.PRECISION):
         raise RuntimeError(result.message)
-    return result.x, result.rnorm
+    return result.x, rnorm
 
 
 def _column(b: Any) -> Any:

@@ -498,8 +498,7 @@ def label_propagation(
     """
     problem = LabelPropagation(W, labels, mask, l2=l2)
     result = bcd(problem, _unknown_part(problem, x0), tol=tol, **bcd_options)
-    result.x = problem.expand(result.x)
-    result.unknown = problem.unknown
+    result.update(x=problem.expand(result.x), unknown=problem.unknown)
     return result
 
 

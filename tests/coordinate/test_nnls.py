@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 from numopt import Status
 from numopt.coordinate import nnls
+from tests.helpers.xp import make
 
 
 def data(seed, shape, kind="normal"):
@@ -70,6 +71,13 @@ def test_single_precision_stays():
     x, rnorm = nnls(A.astype(np.float32), b.astype(np.float32))
     assert x.dtype == np.float32
     assert rnorm == pytest.approx(scipy.optimize.nnls(A, b)[1], rel=1e-4)
+
+
+def test_stays_in_the_library_of_the_data(xp):
+    A, b = data(16, (30, 12))
+    x, rnorm = nnls(make(xp, A), make(xp, b)[:, None])
+    assert type(x) is type(make(xp, b))
+    assert rnorm == pytest.approx(scipy.optimize.nnls(A, b)[1], rel=1e-9)
 
 
 def test_repeated_and_empty_columns():

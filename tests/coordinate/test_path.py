@@ -7,6 +7,7 @@ from sklearn import linear_model
 
 from numopt import Status
 from numopt.coordinate import elastic_net, lasso, lasso_path
+from tests.helpers.xp import make, to_numpy
 
 N_SAMPLES = 50
 
@@ -79,6 +80,17 @@ def test_storage_does_not_matter(convert):
     A[np.abs(A) < 0.7] = 0
     plain, other = (lasso_path(M, b, n_l1s=10, tol=1e-12) for M in (A, convert(A)))
     np.testing.assert_allclose(other.coefs, plain.coefs, atol=1e-5)
+
+
+def test_stays_in_the_library_of_the_data(xp):
+    A, b = data(15)
+    on_xp = lasso_path(make(xp, A), make(xp, b), n_l1s=5, intercept=True, tol=1e-10)
+    host = lasso_path(A, b, n_l1s=5, intercept=True, tol=1e-10)
+    assert on_xp.success
+    assert type(on_xp.coefs) is type(make(xp, A))
+    np.testing.assert_allclose(on_xp.l1s, host.l1s, rtol=1e-12)
+    np.testing.assert_allclose(to_numpy(on_xp.coefs), host.coefs, atol=1e-4)
+    np.testing.assert_allclose(on_xp.intercepts, host.intercepts, atol=1e-4)
 
 
 def test_single_precision_stays():
