@@ -16,7 +16,7 @@ __all__ = ["DenseDesign", "Design", "OperatorDesign", "SparseDesign", "as_design
 _SLICE_BYTES = 1 << 26
 # Largest order of a Gram matrix for coordinate descent: dense data, and sparse data with so many entries in a row.
 _LARGEST_GRAM = 6000
-_LARGEST_SPARSE_GRAM = 2500
+_LARGEST_SPARSE_GRAM = 1200
 _GRAM_ROW = 40.0
 
 
@@ -40,18 +40,14 @@ class Design:
         self.shape: tuple[int, int] = (int(A.shape[0]), int(A.shape[1]))
         self.kernels = kernels.bind(xp)
 
-    largest_gram = _LARGEST_GRAM
-    """Largest order of a Gram matrix of columns that is worth while."""
-
     @property
     def nnz(self) -> int:
         """Number of stored entries."""
         return self.shape[0] * self.shape[1]
 
-    @property
-    def gram_pays(self) -> bool:
-        """Whether coordinate descent with all columns is faster by their Gram matrix, forming it included."""
-        return self.shape[1] <= _LARGEST_GRAM
+    def gram_pays(self, block: Array | None = None) -> bool:
+        """Tell whether coordinate descent with some columns is faster by their Gram matrix, forming it included."""
+        return (self.shape[1] if block is None else block.shape[0]) <= _LARGEST_GRAM
 
     def matvec(self, x: Array) -> Array:
         """Return A x."""
@@ -223,17 +219,19 @@ class SparseDesign(Design):
         """Number of stored entries."""
         return int(self._given.data.shape[0])
 
-    @property
-    def gram_pays(self) -> bool:
-        """Whether coordinate descent with all columns is faster by their Gram matrix, forming it included.
+    def gram_pays(self, block: Array | None = None) -> bool:
+        """Tell whether coordinate descent with some columns is faster by their Gram matrix, forming it included.
 
         A row with k entries takes k^2 / 2 operations; on a GPU, where columns one after the other wait for each other,
         the Gram matrix always pays.
         """
-        n, p = self.shape
+        count = self.shape[1] if block is None else block.shape[0]
         if not is_numpy(self.xp):
-            return p <= _LARGEST_GRAM
-        return p <= _LARGEST_SPARSE_GRAM and self.nnz <= _GRAM_ROW * n
+            return count <= _LARGEST_GRAM
+        if count > _LARGEST_SPARSE_GRAM:
+            return False
+        lengths = np.diff(self.A.indptr)
+        return int((lengths if block is None else lengths[block]).sum()) <= _GRAM_ROW * self.shape[0]
 
     def matvec(self, x: Array) -> Array:
         """Return A x; of a sparse x only the columns that count are read."""

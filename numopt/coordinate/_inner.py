@@ -25,7 +25,7 @@ _EPOCHS = 3
 # Rounds of epochs and a Newton step; each makes progress, and the outer loop takes what there is.
 _ROUNDS = 200
 # A support up to this size is solved for at once, whether it has settled or not: that costs less than an epoch.
-_SMALL_SUPPORT = 200
+_SMALL_SUPPORT = 300
 # Largest support for Cholesky factors.
 _LARGEST_FACTOR = 3000
 # Part of the signs that may still change when a Newton step by columns is worth while.
@@ -67,33 +67,28 @@ class GramModel:
         """Move x until the largest entry of the minimal subgradient is about `target`; return what it is then."""
         xp = self._xp
         violations = xp.empty(_EPOCHS, dtype=xp.float64, device=self.x.device)
-        pattern = None
         violation = math.inf
         for _ in range(_ROUNDS):
+            signs = xp.sign(self.x)
             self._kernels.gram_descent(self.H, self._table, self.x, self.g, violations)
-            done = [change for change in scalars(xp, *(violations[e] for e in range(_EPOCHS))) if change == change]
-            self.effort.epochs += len(done)
-            self.effort.updates += len(done) * self.x.shape[0]
-            violation = done[-1] if done else math.nan
-            if not violation > target:
-                break
-            if not newton:
-                continue
-            signs, free = xp.sign(self.x), self.penalty.free(self.x)
-            settled = pattern is not None and bool(xp.all(pattern == signs))
-            pattern = signs
-            if 0 < free.shape[0] <= (_LARGEST_FACTOR if settled else _SMALL_SUPPORT):
+            self.effort.epochs += _EPOCHS
+            self.effort.updates += _EPOCHS * self.x.shape[0]
+            free = self.penalty.free(self.x)
+            settled, violation = scalars(xp, xp.all(xp.sign(self.x) == signs), self._violation())
+            small = free.shape[0] <= _SMALL_SUPPORT
+            # Where the support is small, its solution costs less than another gradient would.
+            if newton and 0 < free.shape[0] <= _LARGEST_FACTOR and (violation > target or small) and (settled or small):
                 self._newton(free)
                 self.effort.newton += 1
-                violation = self.violation()
-                if not violation > target:
-                    break
+                (violation,) = scalars(xp, self._violation())
+            if not violation > target:
+                break
         return violation
 
-    def violation(self) -> float:
+    def _violation(self) -> Array:
         """Return the largest entry of the minimal subgradient."""
         xp = self._xp
-        return scalars(xp, xp.max(xp.abs(self.penalty.min_subgradient(self.x, self.g + self.l2 * self.x))))[0]
+        return xp.max(xp.abs(self.penalty.min_subgradient(self.x, self.g + self.l2 * self.x)))
 
     def _newton(self, free: Array) -> None:
         """Take a Newton step on the free coordinates, clipped to signs and bounds if that pays, else shortened."""
@@ -247,17 +242,25 @@ class Face:
 
 
 def _solve(xp: Namespace, H: Array, l2: Array, b: Array) -> Array:
-    """Solve (H + diag(l2)) d = b; a singular matrix gets the least ridge that a factorisation takes."""
-    eye = xp.eye(H.shape[0], dtype=H.dtype, device=H.device)
-    H = H + l2 * eye
-    (trace,) = scalars(xp, xp.sum(xp.linalg.diagonal(H)))
-    ridge = 0.0
+    """Solve (H + diag(l2)) d = b, overwriting H; a singular matrix gets the least ridge that a factorisation takes."""
+    _add_to_diagonal(xp, H, l2)
+    ridge, added = 0.0, 0.0
     for _ in range(12):
         try:
-            return cho_solve(cho_factor(H + ridge * eye if ridge else H), b)
+            return cho_solve(cho_factor(H), b)
         except LinAlgError:
+            if ridge == 0:
+                (trace,) = scalars(xp, xp.sum(xp.linalg.diagonal(H)))
             ridge = max(10 * ridge, 4 * float(xp.finfo(H.dtype).eps) * trace)
+            _add_to_diagonal(xp, H, ridge - added)
+            added = ridge
     return xp.zeros_like(b)
+
+
+def _add_to_diagonal(xp: Namespace, H: Array, values: Any) -> None:
+    """Add numbers to the diagonal, without an array of the size of H."""
+    entries = xp.reshape(H, (-1,), copy=False)
+    entries[:: H.shape[0] + 1] += values
 
 
 def _conjugate_gradients(xp: Namespace, product: Callable[[Array], Array], b: Array, diagonal: Array) -> Array:

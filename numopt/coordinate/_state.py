@@ -23,7 +23,7 @@ _SUFFICIENT = 1e-4
 _HALVINGS = 30
 _ROUNDING = 16.0
 # Columns are dropped once no more than this part of them can differ from zero.
-_COMPACT = 0.5
+_COMPACT = 0.25
 
 
 @dataclass(slots=True)
@@ -140,7 +140,7 @@ class LinearState:
         ids = working if self.columns is None else xp.take(self.columns, working)
         part = None
         gram = None
-        if problem.is_quadratic and pool is not None and self._pays(pool, ids):
+        if problem.is_quadratic and pool is not None and self.whole.design.gram_pays(ids):
             pool.hold(ids)
             ids, part, gram = pool.ids, pool.part, pool.H
             working = ids if self.columns is None else xp.searchsorted(self.columns, ids)
@@ -165,10 +165,6 @@ class LinearState:
                 break
             self.linearisations += 1
 
-    def _pays(self, pool: Pool, ids: Array) -> bool:
-        design = self.whole.design
-        return design.gather(ids).gram_pays if design.is_sparse else ids.shape[0] <= design.largest_gram
-
     def _model_step(
         self, part: Any, gram: Any, penalty: Any, l2: Any, x: Array, g: Array, goal: float, newton: bool
     ) -> tuple[Array, Array, float]:
@@ -186,7 +182,7 @@ class LinearState:
             else:
                 means, sums = xp.zeros_like(x), xp.zeros_like(x)
         plain = problem.is_quadratic and problem.sample_weight is None
-        if gram is not None or part.gram_pays:
+        if gram is not None or part.gram_pays():
             H = gram if gram is not None else part.gram(None if plain else weights)
             if problem.intercept:
                 H = H - sums[:, None] * means[None, :]
