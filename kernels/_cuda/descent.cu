@@ -19,11 +19,12 @@ __device__ inline T larger(T a, T b) {
     return b > a || b != b ? b : a;
 }
 
-// The minimiser along a coordinate at `old`; `bound` is the second derivative. NaN comes through.
+// The minimiser along a coordinate at `old`; `bound` is the second derivative, `inverse` its reciprocal, which does not
+// have to wait for the gradient. NaN comes through.
 template <typename T>
-__device__ inline T minimizer(T old, T gradient, T bound, T l1, T lower, T upper) {
+__device__ inline T minimizer(T old, T gradient, T bound, T inverse, T l1, T lower, T upper) {
     const T peak = bound * old - gradient;
-    T result = fabs(peak) <= l1 ? T(0) * old : old - (gradient + (peak > T(0) ? l1 : -l1)) / bound;
+    T result = fabs(peak) <= l1 ? T(0) * old : old - (gradient + (peak > T(0) ? l1 : -l1)) * inverse;
     result = result < lower ? lower : result;
     return result > upper ? upper : result;
 }
@@ -96,6 +97,7 @@ __device__ void descend(const Columns& columns, const T* weights, const T* means
             const T l2 = penalty[k + j];
             const T bound = curvature[j] + l2;
             if (bound == T(0)) continue;
+            const T inverse = T(1) / bound;
             // Before the barrier, since one thread writes the new number after it.
             const T old = x[j];
             const int64 first = columns.start(j);
@@ -107,7 +109,9 @@ __device__ void descend(const Columns& columns, const T* weights, const T* means
             T gradient = block_sum(dot, partial[turn]) + l2 * old;
             turn ^= 1;
             if (centred) gradient += static_cast<T>(shift * sums[j]);
-            const T moved = minimizer(old, gradient, bound, penalty[j], penalty[2 * k + j], penalty[3 * k + j]);
+            const T lower = penalty[2 * k + j];
+            const T upper = penalty[3 * k + j];
+            const T moved = minimizer(old, gradient, bound, inverse, penalty[j], lower, upper);
             if (moved == old) continue;
             const T step = moved - old;
             worst = larger(worst, static_cast<double>(bound * fabs(step)));
@@ -174,6 +178,7 @@ __global__ void __launch_bounds__(1024)
             const T lower = exists ? penalty[2 * k + own] : T(0);
             const T upper = exists ? penalty[3 * k + own] : T(0);
             const T bound = exists ? H[own * k + own] + l2 : T(0);
+            const T inverse = T(1) / bound;
             T value = exists ? x[own] : T(0);
             T slope = exists ? gradient[own] : T(0);
             // Coordinates of the chunk up to this one have had their turn.
@@ -182,7 +187,7 @@ __global__ void __launch_bounds__(1024)
                 T target = value;
                 bool leaves = false;
                 if (static_cast<int>(threadIdx.x) > visited && bound != T(0)) {
-                    target = minimizer(value, slope + l2 * value, bound, l1, lower, upper);
+                    target = minimizer(value, slope + l2 * value, bound, inverse, l1, lower, upper);
                     leaves = !(target == value);
                 }
                 const unsigned moves = ballot(leaves);

@@ -88,16 +88,14 @@ column_squares = Twins(_squares_serial, _squares_parallel, _entries)
 
 
 @jit
-def _minimizer(old, gradient, bound, l1, lower, upper):
-    """Return the minimiser along a coordinate at `old`; `bound` is the second derivative, NaN comes through.
+def _minimizer(old, gradient, bound, inverse, l1, lower, upper):
+    """Return the minimiser along a coordinate at `old`; `bound` is the second derivative, `inverse` its reciprocal.
 
-    The new number is `old` plus a step, so that a gradient at the level of rounding leaves it as it is.
+    The new number is `old` plus a step, so that a gradient at the level of rounding leaves it as it is. A reciprocal is
+    ready before the gradient is, where a quotient would wait for it. NaN comes through.
     """
     peak = bound * old - gradient
-    if abs(peak) <= l1:
-        new = old - old
-    else:
-        new = old - (gradient + (l1 if peak > 0 else -l1)) / bound
+    new = old - old if abs(peak) <= l1 else old - (gradient + (l1 if peak > 0 else -l1)) * inverse
     new = lower if new < lower else new
     return upper if new > upper else new
 
@@ -117,16 +115,15 @@ def _larger(violation, worst):
 @jit(fastmath=CONTRACT)
 def csc_descent(data, indices, indptr, weights, means, sums, curvature, penalty, x, s, offset, violations):
     """Visit the columns in order, once per entry of `violations`."""
-    one = np.uint64(1)
     l1, l2, lower, upper = penalty[0], penalty[1], penalty[2], penalty[3]
-    centred, weighted = means.size > 0, weights.size > 0
+    centred, weighted, one = means.size > 0, weights.size > 0, x.dtype.type(1)
     shift = offset[0]
     for epoch in range(violations.size):
         worst = 0.0
         last = place(indptr[0])
         for column in range(x.size):
             j = place(column)
-            first, last = last, place(indptr[j + one])
+            first, last = last, place(indptr[j + np.uint64(1)])
             old, gradient = x[j], _dot(data, indices, first, last, s)
             if centred:
                 gradient += x.dtype.type(shift * sums[j])
@@ -135,7 +132,7 @@ def csc_descent(data, indices, indptr, weights, means, sums, curvature, penalty,
             bound = curvature[j] + l2[j]
             if bound == 0:
                 continue
-            new = _minimizer(old, gradient + l2[j] * old, bound, l1[j], lower[j], upper[j])
+            new = _minimizer(old, gradient + l2[j] * old, bound, one / bound, l1[j], lower[j], upper[j])
             if new == old:
                 continue
             step = new - old
@@ -178,7 +175,7 @@ def _add_weighted_row(row, weights, step, out):
 def dense_descent(rows, weights, means, sums, curvature, penalty, x, s, offset, violations):
     """Visit the rows, which are the columns of the matrix, in order, once per entry of `violations`."""
     l1, l2, lower, upper = penalty[0], penalty[1], penalty[2], penalty[3]
-    centred, weighted = means.size > 0, weights.size > 0
+    centred, weighted, one = means.size > 0, weights.size > 0, x.dtype.type(1)
     shift = offset[0]
     for epoch in range(violations.size):
         worst = 0.0
@@ -192,7 +189,7 @@ def dense_descent(rows, weights, means, sums, curvature, penalty, x, s, offset, 
             bound = curvature[j] + l2[j]
             if bound == 0:
                 continue
-            new = _minimizer(old, gradient + l2[j] * old, bound, l1[j], lower[j], upper[j])
+            new = _minimizer(old, gradient + l2[j] * old, bound, one / bound, l1[j], lower[j], upper[j])
             if new == old:
                 continue
             step = new - old
@@ -211,7 +208,7 @@ def dense_descent(rows, weights, means, sums, curvature, penalty, x, s, offset, 
 @jit(fastmath=CONTRACT)
 def gram_descent(H, penalty, x, g, violations):
     """Visit the coordinates in order, once per entry of `violations` or until nothing moves."""
-    l1, l2, lower, upper = penalty[0], penalty[1], penalty[2], penalty[3]
+    l1, l2, lower, upper, one = penalty[0], penalty[1], penalty[2], penalty[3], x.dtype.type(1)
     violations[:] = np.nan
     for epoch in range(violations.size):
         worst = 0.0
@@ -224,7 +221,7 @@ def gram_descent(H, penalty, x, g, violations):
             bound = H[j, j] + l2[j]
             if bound == 0:
                 continue
-            new = _minimizer(old, gradient + l2[j] * old, bound, l1[j], lower[j], upper[j])
+            new = _minimizer(old, gradient + l2[j] * old, bound, one / bound, l1[j], lower[j], upper[j])
             if new == old:
                 continue
             step = new - old
