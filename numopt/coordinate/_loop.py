@@ -159,6 +159,7 @@ class _Loop:
         self._false_ends = 0
         self._best = (math.inf, math.inf)  # least measure, least F
         self._since_best = (nit, npass)
+        self._swept = False
 
     def run(self) -> OptimizeResult:
         """Iterate until something ends it."""
@@ -254,7 +255,7 @@ class _Loop:
 
     def _glance(self) -> Status | None:
         """Record the iterate without judging it, and look at the limits."""
-        if self.report.looks:
+        if self.report.looks or self.report.watches:
             return self._show(self.point.objective, math.nan, math.nan, judge=False)
         return self.report.limit(self.nit, self.npass)
 
@@ -320,10 +321,18 @@ class _Loop:
         if progress:
             self._best = (min(best, measure), min(least, fun))
             self._since_best = (self.nit, self.npass)
+            self._swept = False
             return None
         nit, npass = self._since_best
         waited = self.nit - nit >= _GREEDY_PATIENCE if self._greedy else self.npass - npass >= _PATIENCE
-        return self._stuck() if waited and self.nit - nit >= 2 * self._most_idle() else None
+        if not waited or self.nit - nit < 2 * self._most_idle():
+            return None
+        if self._swept:
+            return self._stuck()
+        # A random rule may have left out the one block that matters.
+        self._swept = True
+        self._since_best = (self.nit, self.npass)
+        return self._try_all()
 
     # ---- when nothing moves --------------------------------------------------------------------------------------
 
@@ -336,6 +345,7 @@ class _Loop:
     def _try_all(self) -> Status | None:
         """Compute everything from x again and update all blocks in turn; end where none of them moves."""
         self._refresh()
+        self._idle = 1
         for number, block in enumerate(self._all_blocks()):
             status = self._update(block, number if self.partition.blocks else -1)
             if status is None:

@@ -160,16 +160,25 @@ class Update:
         """Return what differences of the objective are worth."""
         return _ROUNDING * self._eps * (abs(value) + abs(psi))
 
-    def change_of_penalty(self, point: Point, block: Array, d: Array) -> float:
-        """Return psi(x + d) - psi(x)."""
-        if not (self.penalty.has_l1):
-            return 0.0
-        x = self.xp.take(point.x, block)
-        return self.penalty.value(x + d, block) - self.penalty.value(x, block)
-
     def slope(self, point: Point, block: Array, g: Array, d: Array) -> float:
-        """Return g'd + psi(x + d) - psi(x)."""
-        return scalars(self.xp, self.xp.sum(g * d))[0] + self.change_of_penalty(point, block, d)
+        """Return g'd + psi(x + d) - psi(x), whose parts nearly cancel close to a solution."""
+        xp, penalty = self.xp, self.penalty
+        if not penalty.has_l1:
+            return scalars(xp, xp.sum(g * d))[0]
+        x = xp.take(point.x, block)
+        target = x + d
+        if penalty.is_separable:
+            l1 = penalty.part(penalty.l1, block)
+            # Where no sign changes, the difference of the absolute values is linear in d.
+            along = (g + l1 * xp.sign(xp.where(x != 0, x, target))) * d
+            across = g * d + l1 * (xp.abs(target) - xp.abs(x))
+            return scalars(xp, xp.sum(xp.where(x * target >= 0, along, across)))[0]
+        # ||x + d|| - ||x|| = (2x + d)'d / (||x + d|| + ||x||), and as much for the block's one group in psi.
+        (size,) = scalars(xp, xp.linalg.vector_norm(x) + xp.linalg.vector_norm(target))
+        if size == 0:
+            return 0.0
+        weight = (penalty.value(x, block) + penalty.value(target, block)) / size
+        return scalars(xp, xp.sum((g + (weight / size) * (2 * x + d)) * d))[0]
 
     # ---- ends ----------------------------------------------------------------------------------------------------
 
