@@ -7,7 +7,7 @@ BIN         := $(VENV)/bin
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
 .PHONY: help demo test lint types pytest test-slow test-gpu test-sanitize test-boundscheck docs \
-        bench-cutest bench-libsvm bench-pde bench-ot bench-linear report clean
+        bench-cutest bench-libsvm bench-pde bench-ot bench-linear bench-coordinate report clean
 .NOTPARALLEL:
 
 help:
@@ -18,7 +18,8 @@ help:
 	@echo "make test-sanitize     CUDA kernel bodies as C++ under the address, undefined-behaviour and thread sanitizers"
 	@echo "make test-boundscheck  Numba kernels with bounds checking"
 	@echo "make test-gpu          the tests that need a CUDA device"
-	@echo "make bench-cutest | bench-libsvm | bench-pde | bench-ot | bench-linear | report    long benchmarks and their page"
+	@echo "make bench-cutest | bench-libsvm | bench-pde | bench-ot | bench-linear | bench-coordinate    long benchmarks"
+	@echo "make report            the page of the recorded benchmarks"
 	@echo "make clean             remove what was built (keeps .venv and recorded runs)"
 
 # --- installation ---------------------------------------------------------------------------------------------
@@ -107,6 +108,12 @@ bench-ot: $(VENV)/.installed-demo
 bench-linear: $(VENV)/.installed-demo
 	$(BIN)/numopt bench linear
 	$(BIN)/numopt bench linear-paper
+
+# The peers are an extra of their own: whoever has not installed it sees scikit-learn and SciPy alone.
+bench-coordinate: $(VENV)/.installed-demo
+	$(BIN)/numopt bench libsvm
+	$(BIN)/numopt bench coordinate
+	$(BIN)/numopt bench coordinate-paper
 
 report: $(VENV)/.installed-demo
 	$(BIN)/numopt report

@@ -3,12 +3,13 @@
 import importlib.util
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from numopt.bench import peers
 from numopt.bench._run import Run
-from numopt.bench.cases import _linear
+from numopt.bench.cases import _libsvm, _linear
 from numopt.bench.cases._base import MEMORY_LIMIT, Case, Options, chosen
 from numopt.problems import Problem, TransportProblem
 
@@ -32,18 +33,28 @@ MNIST, COLOURS = "mnist-l2/1e-3", "colours-800/1e-3"
 MATRIX, POISSON = "bcsstk16", "poisson2d-10000"
 """A linear system: of structural engineering where `NUMOPT_DATA` has its matrix, else Poisson's equation."""
 
+CLASSES, SMALL_CLASSES = "l1-logistic/a9a/1000", "l1-logistic/breast_cancer/100"
+"""A sparse classifier: of the census where `NUMOPT_DATA` has it, else of the tumours that scikit-learn ships."""
+
+OPTIMA = {CLASSES: 10795.839098743057, SMALL_CLASSES: 88.31112670922302}
+"""Least objectives, certified by duality gaps to twelve digits and more."""
+
 SOLVERS = {
     "equality": ("numopt", "slsqp", "trust-constr", "ipopt"),
     "transport": ("numopt", "pot-sinkhorn", "pot-emd"),
     "linear": ("numopt-ssor-cg", "scipy-cg", "scipy-splu", "pyamg-sa-cg"),
+    "coordinate": ("numopt", "sklearn-liblinear"),
 }
+
+LEVELS = {"coordinate": "1e-6"}
+"""The tolerance where every solver is given the same number."""
 
 
 class Quick(Case):
-    """CUTEst problems, constrained logistic regressions, a transport plan and a linear system, each solver once."""
+    """CUTEst problems, constrained regressions, a transport plan, a linear system, a sparse classifier."""
 
     name = "quick"
-    summary = "CUTEst, constrained logistic regression, transport, a linear system, next to peers (under 3 minutes)"
+    summary = "a few problems of each kind next to peers (under 3 minutes)"
 
     def plan(self, options: Options) -> list[Run]:
         peers.check(options.solvers or (), *SOLVERS)
@@ -55,6 +66,7 @@ class Quick(Case):
                 problem=problem,
                 solver=solver,
                 family=families[problem],
+                level=LEVELS.get(families[problem]),
                 labels="pm1" if problem in _REGRESSIONS else None,
                 draw=0 if problem in _REGRESSIONS else None,
                 threads=options.threads or 1,
@@ -62,7 +74,7 @@ class Quick(Case):
                 memory_limit=options.memory_limit or MEMORY_LIMIT,
                 repeats=options.repeats or 3,
                 # The tiny problem of the warm-up takes no Newton step: its kernels would compile on the clock.
-                warm=families[problem] == "transport",
+                warm=families[problem] in ("transport", "coordinate"),
                 trace=True,
             )
             for problem in wanted
@@ -74,6 +86,8 @@ class Quick(Case):
 
         if run.family == "linear":
             return _linear.build(run.problem)
+        if run.family == "coordinate":
+            return replace(_libsvm.build(run.problem), f_opt=OPTIMA[run.problem])
         if run.family == "transport":
             reg = float(run.problem.rpartition("/")[2])
             return TransportProblem.mnist(reg=reg) if run.problem == MNIST else TransportProblem.colours(800, reg=reg)
@@ -95,7 +109,10 @@ def _problems() -> dict[str, str]:
     )
     transport = MNIST if _is_there("transport/mnist-t10k-images-idx3-ubyte.gz") else COLOURS
     linear = MATRIX if _is_there(f"matrices/{MATRIX}.mtx.gz") else POISSON
-    return {**dict.fromkeys(equality, "equality"), transport: "transport", linear: "linear"}
+    classes = CLASSES if _is_there("libsvm/a9a.gz") else SMALL_CLASSES
+    return {
+        **dict.fromkeys(equality, "equality"), transport: "transport", linear: "linear", classes: "coordinate",
+    }  # fmt: skip
 
 
 def _solvers(requested: Sequence[str] | None, family: str) -> list[str]:

@@ -34,7 +34,7 @@ class Blitz(estimators.Estimator):
 
 
 def _data_as(array: Any, pointer: Any) -> tuple[Any, Any]:
-    array = np.ascontiguousarray(array, dtype=np.dtype(pointer._type_))
+    array = np.asarray(array, dtype=np.dtype(pointer._type_))
     return array, ctypes.cast(array.ctypes.data, pointer)
 
 

@@ -72,7 +72,7 @@ def test_quick_case_falls_back_to_closed_forms(monkeypatch: pytest.MonkeyPatch):
     problems = {run.problem for run in plan("quick", solvers=["numopt"])}
     assert problems == {
         "SINVALNE", "DENSCHNCNE", "HIMMELBE", "TRIGON1NE", "MOREBVNE", "MANCINONE", "breast_cancer", "digits",
-        "colours-800/1e-3",
+        "colours-800/1e-3", "l1-logistic/breast_cancer/100",
     }  # fmt: skip
 
 
