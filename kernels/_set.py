@@ -562,6 +562,23 @@ class KernelSet(Protocol):
 
     def two_colours(self, indices: Array, indptr: Array, colours: Array, queue: Array, info: Array) -> None: ...
 
+    def greedy_steps(
+        self,
+        data: Array,
+        indices: Array,
+        indptr: Array,
+        curvature: Array,
+        penalty: Array,
+        rule: int,
+        fresh: int,
+        x: Array,
+        g: Array,
+        scores: Array,
+        heap: Array,
+        places: Array,
+        chosen: Array,
+    ) -> None: ...
+
     def softmax_terms(self, margins: Array, labels: Array, loss: Array, probabilities: Array) -> None: ...
 
     def softmax_product(self, probabilities: Array, weights: Array, V: Array, out: Array) -> None: ...

@@ -455,8 +455,8 @@ KERNELS: dict[str, Kernel] = {
         | _FACTORS
         | {"omega": "float", "symmetric": "int", "r": _VECTOR, "z": _VECTOR, "work": _VECTOR},
         "One sweep from zero over forests, rows blocks[f] to blocks[f + 1] - 1 each, with the factors of all diagonal "
-        "blocks D and the entries in the columns of earlier forests (L) and of later ones (U): z = (D / omega + L)^-1 r "
-        "and, with `symmetric`, then z = (D / omega + U)^-1 (2 / omega - 1) D z; work (n) is scratch.",
+        "blocks D and the entries in the columns of earlier forests (L) and of later ones (U): z = (D / omega + L)^-1 "
+        "r and, with `symmetric`, then z = (D / omega + U)^-1 (2 / omega - 1) D z; work (n) is scratch.",
     ),
     "forest_schur": Kernel(
         "forest",
@@ -506,6 +506,18 @@ KERNELS: dict[str, Kernel] = {
         _PATTERN | {"colours": "int32[1]", "queue": "int32[1]", "info": "int64[1]"},
         "Colour each node 0 or 1 by the parity of its distance from the first node of its component; info[0] = -1, or "
         "a node on an odd cycle, where it ends; queue (n) is scratch.",
+        host=True,
+    ),
+    "greedy_steps": Kernel(
+        "graph",
+        _CSR
+        | {"curvature": _VECTOR, "penalty": _MATRIX, "rule": "int", "fresh": "int", "x": _VECTOR, "g": _VECTOR}
+        | {"scores": _VECTOR, "heap": "int32[1]", "places": "int32[1]", "chosen": "int64[1]"},
+        "len(chosen) steps of coordinate descent for a quadratic with symmetric sparse Hessian, gradient g and penalty "
+        "(3, n): l1, lower, upper. Each minimises along the coordinate of the largest score, the first of equals, and "
+        "updates x and g: rule 0: the minimal subgradient squared, 1: divided by curvature (the diagonal), 2: the "
+        "decrease. chosen = -1 when no score is positive. Scratch scores, heap, places (n), which hold a heap between "
+        "calls; `fresh` builds it.",
         host=True,
     ),
     "softmax_terms": Kernel(

@@ -147,3 +147,100 @@ def two_colours(indices, indptr, colours, queue, info):
                 elif colours[j] != other and j != place(i):
                     info[0] = i
                     return
+
+
+@jit
+def _score(i, curvature, rule, l1, lower, upper, x, g):
+    """Return the score of a coordinate, and the step to its minimum."""
+    real = x.dtype.type
+    zero = real(0)
+    level = curvature[i]
+    if not level > zero:
+        return zero, zero
+    # The minimiser of g d + level d^2 / 2 + l1 |x + d| within the bounds.
+    target = x[i] - g[i] / level
+    shrunk = max(abs(target) - l1[i] / level, zero)
+    moved = min(max(shrunk if target > zero else -shrunk, lower[i]), upper[i])
+    d = moved - x[i]
+    if rule == 2:
+        return -(g[i] * d + real(0.5) * level * d * d + l1[i] * (abs(moved) - abs(x[i]))), d
+    # The minimal subgradient: at a kink, or at a bound, what cannot be balanced.
+    if x[i] > zero:
+        slope = g[i] + l1[i]
+    elif x[i] < zero:
+        slope = g[i] - l1[i]
+    else:
+        slope = g[i] + min(max(-g[i], -l1[i]), l1[i])
+    if (x[i] <= lower[i] and slope > zero) or (x[i] >= upper[i] and slope < zero):
+        slope = zero
+    return slope * slope / (level if rule == 1 else real(1)), d
+
+
+@jit
+def _before(scores, i, j):
+    """Tell whether coordinate i goes before j: a larger score, or an equal one and a lower number."""
+    return scores[i] > scores[j] or (scores[i] == scores[j] and i < j)
+
+
+@jit
+def _sift_down(scores, heap, places, at):
+    """Move the coordinate in one place of the heap down to where it belongs."""
+    i, n = heap[at], heap.size
+    while True:
+        below = 2 * at + 1
+        if below >= n:
+            break
+        if below + 1 < n and _before(scores, heap[below + 1], heap[below]):
+            below += 1
+        if not _before(scores, heap[below], i):
+            break
+        heap[at] = heap[below]
+        places[heap[at]] = at
+        at = below
+    heap[at] = i
+    places[i] = at
+
+
+@jit
+def _sift(scores, heap, places, at):
+    """Move the coordinate in one place of the heap up or down to where it belongs."""
+    i = heap[at]
+    while at > 0:
+        above = (at - 1) // 2
+        if not _before(scores, i, heap[above]):
+            break
+        heap[at] = heap[above]
+        places[heap[at]] = at
+        at = above
+    heap[at] = i
+    _sift_down(scores, heap, places, at)
+
+
+@jit
+def greedy_steps(data, indices, indptr, curvature, penalty, rule, fresh, x, g, scores, heap, places, chosen):
+    """Minimise along the coordinate of the largest score, again and again, with the scores in a heap."""
+    l1, lower, upper = penalty[0], penalty[1], penalty[2]
+    n = x.size
+    if fresh != 0:
+        for i in range(n):
+            heap[i] = i
+            places[i] = i
+            scores[i] = _score(i, curvature, rule, l1, lower, upper, x, g)[0]
+        for at in range(n // 2 - 1, -1, -1):
+            _sift_down(scores, heap, places, at)
+    for step in range(chosen.size):
+        chosen[step] = -1
+        if n == 0:
+            continue
+        i = heap[0]
+        if not scores[i] > 0:
+            continue
+        d = _score(i, curvature, rule, l1, lower, upper, x, g)[1]
+        chosen[step] = i
+        x[i] += d
+        for p in range(indptr[i], indptr[i + 1]):
+            g[indices[p]] += data[p] * d
+        for p in range(indptr[i], indptr[i + 1]):
+            j = indices[p]
+            scores[j] = _score(j, curvature, rule, l1, lower, upper, x, g)[0]
+            _sift(scores, heap, places, places[j])

@@ -1,5 +1,6 @@
 """Graphs of sparse matrices: induced forests, the order in which they are eliminated, colours."""
 
+import math
 from collections.abc import Iterator
 
 from numopt._typing import Array
@@ -116,3 +117,51 @@ def two_colours(indices: Array, indptr: Array, colours: Array, queue: Array, inf
                 elif int(colours[j]) == int(colours[i]):
                     info[0] = i
                     return
+
+
+def _score(rule: int, level: float, l1: float, lower: float, upper: float, x: float, g: float) -> tuple[float, float]:
+    """Return the score of a coordinate, and the step to its minimum."""
+    if not level > 0:
+        return 0.0, 0.0
+    target = x - g / level
+    moved = min(max(math.copysign(max(abs(target) - l1 / level, 0.0), target), lower), upper)
+    d = moved - x
+    if rule == 2:
+        return -(g * d + 0.5 * level * d * d + l1 * (abs(moved) - abs(x))), d
+    slope = g + (l1 if x > 0 else -l1 if x < 0 else min(max(-g, -l1), l1))
+    if (x <= lower and slope > 0) or (x >= upper and slope < 0):
+        slope = 0.0
+    return slope * slope / (level if rule == 1 else 1.0), d
+
+
+def greedy_steps(
+    data: Array,
+    indices: Array,
+    indptr: Array,
+    curvature: Array,
+    penalty: Array,
+    rule: int,
+    fresh: int,
+    x: Array,
+    g: Array,
+    scores: Array,
+    heap: Array,
+    places: Array,
+    chosen: Array,
+) -> None:
+    """Minimise along the coordinate of the largest score, again and again; all scores are looked at."""
+
+    def judge(i: int) -> tuple[float, float]:
+        weights = (float(penalty[row, i]) for row in range(3))
+        return _score(rule, float(curvature[i]), *weights, float(x[i]), float(g[i]))
+
+    for step in range(chosen.shape[0]):
+        judged = [judge(i) for i in range(x.shape[0])]
+        i = max(range(len(judged)), key=lambda j: (judged[j][0], -j), default=-1)
+        if i < 0 or not judged[i][0] > 0:
+            chosen[step] = -1
+            continue
+        chosen[step] = i
+        x[i] += judged[i][1]
+        for p in range(int(indptr[i]), int(indptr[i + 1])):
+            g[int(indices[p])] += data[p] * judged[i][1]

@@ -235,7 +235,7 @@ def test_an_indefinite_matrix_is_reported_and_the_node_named():
     res = bcd(Quadratic(path, c))
     assert res.status is Status.INDEFINITE
     assert "at node" in res.message
-    dense = np.diag(np.where(np.arange(400) == 0, -1e-3, 1.0)) + 1e-2
+    dense = np.diag(np.where(np.arange(400) == 0, -8e-3, 1.0)) + 1e-2
     assert bcd(Quadratic(dense, c)).status is Status.INDEFINITE
 
 
