@@ -19,7 +19,7 @@ __all__ = ["Hessian", "hessian_of"]
 # Nanoseconds, one core of a current machine: they decide between methods, so ratios count. An entry in a product (the
 # second number for each class), a multiply-add at scattered places, a multiply-add of a matrix product, one of a
 # Cholesky factor.
-_DENSE_ENTRY, _DENSE_CLASS = 0.8, 0.2
+_DENSE_ENTRY, _DENSE_CLASS = 0.8, 0.06
 _SPARSE_ENTRY, _SPARSE_CLASS = 1.4, 0.6
 _SCATTERED = 0.65
 _BLAS = 0.03

@@ -17,10 +17,10 @@ from numopt._core.status import Status
 from numopt._typing import Array
 from numopt.coordinate._design import OperatorDesign
 from numopt.coordinate._hessians import MultinomialHessian, hessian_of
-from numopt.coordinate._line_search import backtrack
-from numopt.coordinate._linear_models import LinearModel
+from numopt.coordinate._linear_models import LinearModel, Multinomial
 from numopt.coordinate._preconditioners import ClassBlocks, Diagonal, WholeFactor
 from numopt.coordinate._problem import Certificate, largest
+from numopt.coordinate._ray_search import search_ray
 from numopt.coordinate._report import Report
 
 __all__ = ["solve_smooth"]
@@ -29,6 +29,9 @@ __all__ = ["solve_smooth"]
 _LOOSEST, _TIGHTEST = 0.25, 1e-6
 # The last system is solved to this part of what the stopping rule asks for.
 _LAST = 0.3
+# An iteration ends it only if it lowers the model by at most this part of the mean of all: a gradient that has one large
+# component loses it at once.
+_SETTLED = 0.5
 # A factor that costs at most so many products with the Hessian is formed at once; one that costs fewer than the second
 # number, in every step.
 _AT_ONCE, _ALWAYS = 30.0, 4.0
@@ -112,7 +115,7 @@ class _Newton:
     @property
     def npass(self) -> float:
         """Products with A and A', two of which count as a pass."""
-        return self._passes + self.hessian.n_products / 2
+        return float(self._passes + self.hessian.n_products / 2)
 
     def measure(self) -> _Measure:
         """Return objective and optimality."""
@@ -190,16 +193,14 @@ class _Newton:
         terms: dict[float, tuple[float, Array, Array]] = {}
 
         def trial(alpha: float) -> tuple[float, float]:
-            terms.clear()
-            terms[alpha] = problem.loss_terms(self.margins + alpha * moved)
+            terms[alpha] = value, derivative, _ = problem.loss_terms(self.margins + alpha * moved)
             self.evaluations += 1
-            return terms[alpha][0] + ridge + alpha * (xd + 0.5 * alpha * dd), alpha * slope
+            (tilt,) = scalars(xp, xp.sum(derivative * moved))
+            return value + ridge + alpha * (xd + 0.5 * alpha * dd), tilt + xd + alpha * dd
 
-        slack = _ROUNDING * self._eps() * abs(self.fun)
-        found = backtrack(trial, self.fun, slope, slack=slack)
-        if found is None:
+        alpha = search_ray(trial, self.fun, slope, slack=_ROUNDING * self._eps() * abs(self.fun))
+        if alpha is None:
             return Status.LINESEARCH
-        alpha = found[0]
         self.x = self.x + alpha * d
         self.margins = self.margins + alpha * moved
         if problem.intercept:
@@ -234,7 +235,7 @@ class _Newton:
             d = -solve(g)
             hessian.n_products += 1
             return d, self._moved(d), 0.0
-        goal = eta * self.norm
+        goal, tight = eta * self.norm, _TIGHTEST * self.norm
         d = xp.zeros_like(g)
         moved = xp.zeros_like(self.margins)
         r = -g
@@ -242,7 +243,8 @@ class _Newton:
         (rz,) = scalars(xp, r @ z)
         q = xp.asarray(z, copy=True)
         residual = self.norm
-        for _ in range(_CG_ITERATIONS):
+        decrease = 0.0
+        for iteration in range(1, _CG_ITERATIONS + 1):
             Hq, Aq = hessian.product(q)
             (curvature,) = scalars(xp, q @ Hq)
             self._debt += hessian.product_cost
@@ -253,7 +255,10 @@ class _Newton:
             moved += step * Aq
             r -= step * Hq
             (residual,) = scalars(xp, xp.linalg.vector_norm(r))
-            if residual <= goal or self.report.deadline.expired():
+            gain = step * rz
+            decrease += gain
+            settled = iteration * gain <= _SETTLED * decrease
+            if (residual <= goal and settled) or residual <= tight or self.report.deadline.expired():
                 break
             z = solve(r)
             previous, (rz,) = rz, scalars(xp, r @ z)
@@ -296,7 +301,7 @@ class _Newton:
             return Diagonal, math.inf
         p = problem.design.shape[1]
         whole = hessian.full_cost if hessian.order <= _LARGEST_WHOLE else math.inf
-        if not isinstance(hessian, MultinomialHessian):
+        if not isinstance(problem, Multinomial):
             return (WholeFactor, whole) if whole < math.inf else (Diagonal, math.inf)
         blocks = problem.n_classes * hessian.gram_cost if p <= _LARGEST_BLOCK else math.inf
         if whole <= _WHOLE_BEFORE_BLOCKS * blocks or whole <= _ALWAYS * hessian.product_cost:
@@ -309,7 +314,7 @@ class _Newton:
         if problem.is_quadratic or is_array(problem.l2) or problem.l2 > 0:
             return False
         xp = self.xp
-        if isinstance(self.hessian, MultinomialHessian):
+        if isinstance(problem, Multinomial):
             own = xp.sum(self.margins * problem.indicators, axis=1)
             others = xp.max(xp.where(problem.indicators > 0, -xp.inf, self.margins), axis=1)
             return bool(xp.all(own > others))
