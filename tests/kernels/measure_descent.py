@@ -152,7 +152,7 @@ def measure_gram_descent() -> None:
     for k in (50, 200, 1000, 2000):
         A = rng.standard_normal((2 * k, k))
         H, g = A.T @ A, A.T @ rng.standard_normal(2 * k)
-        for share in (0.3, 0.01):
+        for share in (0.6, 0.01):
             l1 = share * float(np.abs(g).max())
             penalty, x, violations = penalty_of(k, l1), np.zeros(k), np.empty(EPOCHS)
             ours = fastest(
