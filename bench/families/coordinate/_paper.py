@@ -268,6 +268,11 @@ def support(members: Sequence[Panel]) -> Table:
     )
 
 
+def entry(panel: Panel, method: str) -> str:
+    """A method with its value, and the published one in brackets, for a legend."""
+    return f"{_named(method, list(panel.runs))}: {_cell(panel, method, method.removesuffix('-l1'))}"
+
+
 def _named(method: str, methods: Sequence[str]) -> str:
     if method.endswith("-l1"):
         return f"{method.removesuffix('-l1')}, l1 norm"
@@ -280,16 +285,16 @@ def _cell(panel: Panel, method: str, name: str) -> str:
         return ""
     found = panel.values(method)
     text = _text(panel, found) if found else next((str(run["status"]) for run in runs if run["status"] != "ok"), "-")
-    return f"{text} [{panel.expected[name]}]" if _is_compared(panel, method) and name in panel.expected else text
+    return f"{text} [{panel.expected[name]}]" if is_compared(panel, method) and name in panel.expected else text
 
 
-def _is_compared(panel: Panel, method: str) -> bool:
+def is_compared(panel: Panel, method: str) -> bool:
     """Whether it is this method, of two that differ by their norm, that stands against the published one."""
     return method.endswith("-l1") or f"{method}-l1" not in panel.runs
 
 
 def _misses(panel: Panel, method: str, name: str) -> bool:
-    return _is_compared(panel, method) and not panel.agreement().get(name, True)
+    return is_compared(panel, method) and not panel.agreement().get(name, True)
 
 
 def _text(panel: Panel, found: Sequence[float]) -> str:
@@ -303,4 +308,6 @@ def _number(panel: Panel, value: float) -> str:
 
 def shown(value: float) -> str:
     """A count as it is, an objective to two digits."""
-    return number(value) if float(value).is_integer() and abs(value) < 1e4 else f"{value:.2g}"
+    if float(value).is_integer() and abs(value) < 1e4:
+        return number(value)
+    return f"{value:.2g}".replace("e+0", "e").replace("e-0", "e-")

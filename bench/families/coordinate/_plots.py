@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from numopt.bench._plots import Figure, performance_figure
 from numopt.bench._records import Record
-from numopt.bench.families.coordinate import _paper
+from numopt.bench.families.coordinate import _curves, _paper
 from numopt.bench.families.coordinate._tables import chosen
 
 PROFILED = ("1e-6", "1e-10")
@@ -20,4 +20,4 @@ def figures(records: Sequence[Record]) -> list[Figure]:
 
 def documented(records: Sequence[Record]) -> list[Figure]:
     """The figures for the documentation too: the paper's."""
-    return []
+    return _curves.figures(records) if _paper.is_paper(records[0]) else []
