@@ -102,9 +102,10 @@ def cubic_falls(H: Array, g: Array, M: Array, xp: Namespace) -> Array:
         M[:, None], xp.full((1, 1), math.sqrt(float(xp.finfo(g.dtype).smallest_normal)), dtype=g.dtype, device=g.device)
     )
     size = xp.linalg.vector_norm(c, axis=1, keepdims=True)
-    largest = eigenvalues[:, -1:]
     low, high = xp.zeros_like(size), xp.sqrt(2 * size / M)
-    r = 2 * size / (largest + xp.sqrt(largest * largest + 2 * M * size))
+    # No component of d alone is longer than r: the start is below the root, by a factor of sqrt(t) at most.
+    root = eigenvalues + xp.sqrt(eigenvalues * eigenvalues + 2 * M * xp.abs(c))
+    r = xp.max(2 * xp.abs(c) / xp.where(root > 0, root, xp.ones_like(root)), axis=1, keepdims=True)
     for _ in range(_CUBIC_STEPS):
         shifted = eigenvalues + M * r / 2
         d = -c / shifted

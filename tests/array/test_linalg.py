@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numopt._array import device_of, namespace
-from numopt._linalg import SparseLU, cho_factor, cho_solve, lstsq, norm, weighted_gram_dense
+from numopt._linalg import SparseLU, cho_factor, cho_solve, lstsq, norm, top_k, weighted_gram_dense
 from tests.helpers.xp import load, make, to_numpy
 
 
@@ -208,3 +208,27 @@ def test_cholesky_agrees_with_scipy_on_a_hilbert_matrix() -> None:
     K = scipy.linalg.hilbert(6)
     b = K @ np.ones(6)
     np.testing.assert_allclose(cho_solve(cho_factor(K), b), np.ones(6), rtol=1e-8)
+
+
+class TestTopK:
+    @pytest.mark.parametrize("k", [0, 1, 2, 5, 9, 10, 12])
+    def test_indices_ascend_and_ties_go_to_the_first(self, xp: Any, k: int) -> None:
+        values = np.array([2.0, 5.0, 5.0, -1.0, 2.0, 5.0, 0.0, 2.0, -np.inf, 5.0])
+        found = top_k(make(xp, values), k)
+        expected = sorted(sorted(range(10), key=lambda i: (-values[i], i))[:k])
+        assert to_numpy(found).tolist() == expected
+        assert found.dtype == xp.int64
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_random_vectors_with_many_ties(self, xp: Any, dtype: str) -> None:
+        rng = np.random.default_rng(0)
+        for _ in range(50):
+            n = int(rng.integers(1, 40))
+            values, k = rng.integers(0, 5, n).astype(dtype), int(rng.integers(0, n + 1))
+            expected = sorted(np.argsort(-values, kind="stable")[:k].tolist())
+            assert to_numpy(top_k(make(xp, values), k)).tolist() == expected
+
+    def test_nan_is_larger_than_any_number(self, xp: Any) -> None:
+        values = np.array([1.0, np.nan, 3.0, np.nan, 2.0])
+        for k, expected in ((1, [1]), (2, [1, 3]), (3, [1, 2, 3]), (4, [1, 2, 3, 4])):
+            assert to_numpy(top_k(make(xp, values), k)).tolist() == expected
