@@ -12,6 +12,7 @@ from typing import Any
 from numpy.linalg import LinAlgError
 
 from numopt._array import add_at, scalars
+from numopt._core.timer import Deadline
 from numopt._linalg import cho_factor, cho_solve
 from numopt._typing import Array, Namespace
 from numopt.coordinate._design import Design
@@ -28,6 +29,9 @@ _ROUNDS = 200
 _SMALL_SUPPORT = 300
 # Largest support for Cholesky factors.
 _LARGEST_FACTOR = 3000
+# Newton steps on one face, and the part of the decrease that a clipped one must keep.
+_FACE_STEPS = 60
+_CLIPPED = 0.3
 # Part of the signs that may still change when a Newton step by columns is worth while.
 _UNSETTLED = 0.01
 # The largest change of an epoch must be this part of the target to stand for what it underestimates.
@@ -63,7 +67,7 @@ class GramModel:
         self._table = penalty.table(l2, x.shape[0])
         self.effort = Effort()
 
-    def minimise(self, target: float, *, newton: bool = True) -> float:
+    def minimise(self, target: float, *, newton: bool = True, deadline: Deadline | None = None) -> float:
         """Move x until the largest entry of the minimal subgradient is about `target`; return what it is then."""
         xp = self._xp
         violations = xp.empty(_EPOCHS, dtype=xp.float64, device=self.x.device)
@@ -79,9 +83,8 @@ class GramModel:
             # Where the support is small, its solution costs less than another gradient would.
             if newton and 0 < free.shape[0] <= _LARGEST_FACTOR and (violation > target or small) and (settled or small):
                 self._newton(free)
-                self.effort.newton += 1
                 (violation,) = scalars(xp, self._violation())
-            if not violation > target:
+            if not violation > target or (deadline is not None and deadline.expired()):
                 break
         return violation
 
@@ -91,18 +94,33 @@ class GramModel:
         return xp.max(xp.abs(self.penalty.min_subgradient(self.x, self.g + self.l2 * self.x)))
 
     def _newton(self, free: Array) -> None:
-        """Take a Newton step on the free coordinates, clipped to signs and bounds if that pays, else shortened."""
+        """Minimise over the free coordinates within their signs and bounds: Newton steps, each on what is still free.
+
+        A step that leaves the face is clipped to it, where that keeps much of the decrease, or cut where it leaves.
+        """
         xp = self._xp
-        face = Face(xp, self._table, self.x, self.g, free)
-        direction = _solve(xp, xp.take(xp.take(self.H, free, axis=0), free, axis=1), face.l2, face.descent)
-        step = face.project(direction)
-        move, change = self._change(free, step)
-        curved = xp.take(change, free) + face.l2 * step
-        model, inside = scalars(xp, xp.sum(step * (0.5 * curved - face.descent)), xp.all(step == direction))
-        if not inside and not model < 0:
-            move, change = self._change(free, face.shorten(direction))
-        self.x += move
-        self.g += change
+        for _ in range(_FACE_STEPS):
+            face = Face(xp, self._table, self.x, self.g, free)
+            direction = _solve(xp, xp.take(xp.take(self.H, free, axis=0), free, axis=1), face.l2, face.descent)
+            step = face.project(direction)
+            move, change = self._change(free, step)
+            curved = xp.take(change, free) + face.l2 * step
+            model, best, inside = scalars(
+                xp,
+                xp.sum(step * (0.5 * curved - face.descent)),
+                -0.5 * xp.sum(direction * face.descent),
+                xp.all(step == direction),
+            )
+            if not inside and not model < _CLIPPED * best:
+                move, change = self._change(free, face.shorten(direction))
+            self.x += move
+            self.g += change
+            self.effort.newton += 1
+            if inside:
+                break
+            free = self.penalty.free(self.x)
+            if not free.shape[0]:
+                break
 
     def _change(self, free: Array, step: Array) -> tuple[Array, Array]:
         """Return a step in all coordinates, and its change of the gradient."""
@@ -135,7 +153,7 @@ class ColumnModel:
         self._table = penalty.table(l2, x.shape[0])
         self.effort = Effort()
 
-    def minimise(self, target: float, *, newton: bool = True) -> float:
+    def minimise(self, target: float, *, newton: bool = True, deadline: Deadline | None = None) -> float:
         """Move x until the largest entry of the minimal subgradient is about `target`; return the last measure of it.
 
         The largest change in an epoch stands for that entry, which it underestimates; once the signs have settled,
@@ -159,7 +177,8 @@ class ColumnModel:
                 self._newton(self.penalty.free(self.x))
                 self.effort.newton += 1
                 violation = self.violation()
-            if not violation > (target if newton else _NEWTON_WORTH * target):
+            goal = target if newton else _NEWTON_WORTH * target
+            if not violation > goal or (deadline is not None and deadline.expired()):
                 break
         return violation
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from numopt import kernels
 from numopt._array import add_at, scalars
+from numopt._core.timer import Deadline
 from numopt._typing import Array
 from numopt.coordinate._inner import ColumnModel, Effort, GramModel
 from numopt.coordinate._linear_models import LinearModel
@@ -55,6 +56,8 @@ class LinearState:
         Which of all columns they are, ascending; None for all.
     x : array
         The unknowns of these columns.
+    deadline : Deadline
+        When inner solves end as well.
     effort : Effort
         What the inner solves have cost.
     moved : bool
@@ -65,10 +68,10 @@ class LinearState:
     _derivative: Array
     _curvature: Array
 
-    def __init__(self, problem: LinearModel, x: Array, intercept: Any) -> None:
+    def __init__(self, problem: LinearModel, x: Array, intercept: Any, deadline: Deadline) -> None:
         self.whole = self.problem = problem
         self.columns: Array | None = None
-        self.x = x
+        self.x, self.deadline = x, deadline
         self._xp = problem.xp
         self._kernels = kernels.bind(problem.xp)
         self.intercept = 0.0 if intercept is None else intercept
@@ -200,7 +203,7 @@ class LinearState:
                 curvature=curvature,
                 offset=xp.full(1, offset, dtype=xp.float64, device=problem.device),
             )  # fmt: skip
-        model.minimise(goal, newton=newton)
+        model.minimise(goal, newton=newton, deadline=self.deadline)
         self.effort.add(model.effort)
         d = model.x - x
         shift = part.matvec(d)
@@ -268,9 +271,9 @@ class QuadraticState:
     intercept = 0.0
     columns = None
 
-    def __init__(self, problem: Quadratic, x: Array) -> None:
+    def __init__(self, problem: Quadratic, x: Array, deadline: Deadline) -> None:
         self.whole = self.problem = problem
-        self.x = x
+        self.x, self.deadline = x, deadline
         self._xp = problem.xp
         self._kernels = kernels.bind(problem.xp)
         self.effort, self.linearisations, self.moved = Effort(), 0, True
@@ -304,7 +307,7 @@ class QuadraticState:
         H = problem.block(working)
         g = xp.take(look.correlations, working) - l2 * x
         model = GramModel(xp, self._kernels, H, problem.penalty.restrict(working), l2, x, g)
-        model.minimise(target, newton=newton)
+        model.minimise(target, newton=newton, deadline=self.deadline)
         self.effort.add(model.effort)
         d = model.x - start
         self.moved = bool(xp.any(d != 0))

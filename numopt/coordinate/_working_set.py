@@ -61,9 +61,9 @@ class WorkingSetSolver:
         constant = intercept if constant is None else constant
         state: LinearState | QuadraticState
         if isinstance(problem, Quadratic):
-            state = QuadraticState(problem, x)
+            state = QuadraticState(problem, x, report.deadline)
         else:
-            state = LinearState(problem, x, constant)
+            state = LinearState(problem, x, constant, report.deadline)
             self._hold(problem)
         status, passes, changed = self._iterate(state, report, nit, npass)
         effort = state.effort
