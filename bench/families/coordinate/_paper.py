@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from numopt.bench._records import Record
+from numopt.bench._records import Record, digits
 from numopt.bench._tables import Table, median, number, published, solvers_of
 from numopt.bench.families._base import Card
 
@@ -307,7 +307,7 @@ def _number(panel: Panel, value: float) -> str:
 
 
 def shown(value: float) -> str:
-    """A count as it is, an objective to two digits."""
-    if float(value).is_integer() and abs(value) < 1e4:
-        return number(value)
-    return f"{value:.2g}".replace("e+0", "e").replace("e-0", "e-")
+    """A count as it is, an objective to three digits."""
+    if 1.0 <= value < 1e4:
+        return number(value if float(value).is_integer() else digits(value, 3))
+    return f"{value:.3g}".replace("e+0", "e").replace("e-0", "e-")
