@@ -181,17 +181,19 @@ class MultinomialHessian(Hessian):
         moved = self.design.matmat(self.xp.reshape(v, self.problem.shape))
         self.n_products += 2
         if self.problem.intercept:
-            out = self._curve(moved + self.shift(moved))
+            out = self.curve(moved + self.shift(moved))
         else:
-            out = self._curve(moved)
+            out = self.curve(moved)
         return self._flat(self.design.rmatmat(out)) + self.ridge(v), moved
 
     def shift(self, moved: Array) -> Any:
         """Return the change of the constants, one for each class."""
-        xp = self.xp
-        sums = xp.sum(self._curve(moved), axis=0)
-        change = xp.linalg.solve(self._constants, -sums[:, None])[:, 0]
-        return change - xp.mean(change)
+        return self.balance(self.xp.sum(self.curve(moved), axis=0))
+
+    def balance(self, sums: Array) -> Array:
+        """Return the change of the constants that takes sums of derivatives over the samples to zero."""
+        change = self.xp.linalg.solve(self._constants, -sums[:, None])[:, 0]
+        return change - self.xp.mean(change)
 
     def gradient(self, derivative: Array, x: Array) -> Array:
         """Return A' R + l2 x."""
@@ -256,7 +258,7 @@ class MultinomialHessian(Hessian):
         if self.problem.intercept:
             # Columns of A' C 1: the part along the constants, which their elimination takes off.
             eye = xp.eye(k, dtype=P.dtype, device=self.problem.device)
-            parts = [self._curve(xp.broadcast_to(eye[c, :][None, :], (n, k))) for c in range(k)]
+            parts = [self.curve(xp.broadcast_to(eye[c, :][None, :], (n, k))) for c in range(k)]
             cross = xp.stack([self._flat(self.design.rmatmat(part)) for part in parts], axis=1)
             H = H - cross @ xp.linalg.solve(self._constants, xp.matrix_transpose(cross))
         return self.problem.add_ridge(H)
@@ -264,7 +266,7 @@ class MultinomialHessian(Hessian):
     def _weighted(self, values: Array) -> Array:
         return values if self.problem.sample_weight is None else values * self.problem.sample_weight[:, None]
 
-    def _curve(self, moved: Array) -> Array:
+    def curve(self, moved: Array) -> Array:
         """Return C times margins."""
         out = self.xp.empty((moved.shape[0], self.n_classes), dtype=moved.dtype, device=self.problem.device)
         self.problem._kernels.softmax_product(self.probabilities, self._sample_weight, moved, out)

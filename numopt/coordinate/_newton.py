@@ -29,7 +29,7 @@ __all__ = ["solve_smooth"]
 _LOOSEST, _TIGHTEST = 0.25, 1e-6
 # The last system is solved to this part of what the stopping rule asks for.
 _LAST = 0.3
-# An iteration ends it only if it lowers the model by at most this part of the mean of all: a gradient that has one large
+# An iteration ends it only if it lowers the model by at most this part of the mean of all: a gradient with one large
 # component loses it at once.
 _SETTLED = 0.5
 # A factor that costs at most so many products with the Hessian is formed at once; one that costs fewer than the second

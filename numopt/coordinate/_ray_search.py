@@ -36,7 +36,7 @@ def search_ray(
 
     Notes
     -----
-    A Newton step in the quadratic region is taken as it is. Far away, where the losses are almost linear, it is wrong by
+    A Newton step in the quadratic region is taken as it is. Far away, where losses are almost linear, it is wrong by
     factors, and halving alone would leave it there: the minimiser of the cubic that has the values and slopes at both
     ends of the bracket is tried next.
     """
