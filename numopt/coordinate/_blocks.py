@@ -32,7 +32,7 @@ _SLICE_BYTES = 1 << 26
 # ---- sums over blocks ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rows:
     """Blocks of like sizes as the rows of one table of indices; short rows are filled up with index 0."""
 

@@ -26,7 +26,7 @@ _BLOCK_SIZE = 64
 _MOST_FORESTS = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Partition:
     """Blocks of unknowns.
 
@@ -232,7 +232,10 @@ def _from_blocks(
     problem: Problem, kind: Literal["fixed", "graph"], name: str, blocks: list[np.ndarray], live: np.ndarray
 ) -> Partition:
     blocks = [block.astype(np.int64, copy=False) for block in blocks]
-    arrays = [problem.xp.asarray(block, device=problem.device) for block in blocks]
+    # One transfer; the blocks are slices of it.
+    together = problem.xp.asarray(np.concatenate([np.empty(0, dtype=np.int64), *blocks]), device=problem.device)
+    ends = np.cumsum([block.size for block in blocks], dtype=np.int64).tolist()
+    arrays = [together[end - block.size : end] for block, end in zip(blocks, ends, strict=True)]
     return Partition(kind, name, max((block.size for block in blocks), default=0), arrays, live, blocks)
 
 

@@ -20,7 +20,7 @@ from numopt.coordinate._problem import Point, Problem
 __all__ = ["CoordinateTerms", "GroupScore", "MatrixScore", "SeparableScore", "Setting", "subgradient"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Setting:
     """What the rules of one solve share.
 

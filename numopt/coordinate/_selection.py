@@ -21,6 +21,7 @@ from numopt._linalg import top_k
 from numopt._rng import default_rng
 from numopt._typing import Array, RNGLike
 from numopt.coordinate._blocks import BlockCache
+from numopt.coordinate._forest import greedy_forest
 from numopt.coordinate._improvement import CubicScore, ImprovementScore, best_improvement, cubic_terms
 from numopt.coordinate._partition import Partition
 from numopt.coordinate._problem import Point, Problem
@@ -437,8 +438,6 @@ class _GreedyForest(Selection):
 
     def choose(self, point: Point) -> Array:
         """Return the forest."""
-        from numopt.coordinate._forest import greedy_forest
-
         setting = self._setting
         live = setting.partition.live
         if self._terms is None:
