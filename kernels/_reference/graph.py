@@ -152,8 +152,8 @@ def greedy_steps(
     """Minimise along the coordinate of the largest score, again and again; all scores are looked at."""
 
     def judge(i: int) -> tuple[float, float]:
-        weights = (float(penalty[row, i]) for row in range(3))
-        return _score(rule, float(curvature[i]), *weights, float(x[i]), float(g[i]))
+        l1, lower, upper = (float(penalty[row, i]) for row in range(3))
+        return _score(rule, float(curvature[i]), l1, lower, upper, float(x[i]), float(g[i]))
 
     for step in range(chosen.shape[0]):
         judged = [judge(i) for i in range(x.shape[0])]

@@ -9,6 +9,7 @@ from scipy.optimize import OptimizeResult
 from numopt._core.validation import check_choice, check_scalar
 from numopt._core.warnings import warn
 from numopt._rng import default_rng
+from numopt.coordinate._graph_descent import descent_rule, solve_graph_descent
 from numopt.coordinate._linear_models import LinearModel, Multinomial
 from numopt.coordinate._problem import Problem
 from numopt.coordinate._quadratic import Quadratic
@@ -189,6 +190,11 @@ def bcd(
         if solver is not None:
             with report.progress:
                 return solver(problem, x0, report, settings)
+    if isinstance(problem, Quadratic) and checkpoint is None:
+        rule = descent_rule(problem, partition, block_size, selection, update, lipschitz, chosen)
+        if rule is not None:
+            with report.progress:
+                return solve_graph_descent(problem, x0, report, rule)
     from numopt.coordinate._loop import solve_blocks
 
     with report.progress:

@@ -56,7 +56,8 @@ class ForestReduction:
         head, tail = found.part(0, first), found.part(first, n)
         self._head = (*trees_of(head, b), links[:first], inverse[:first])
         self._tail = (*trees_of(tail, b), links[first:], inverse[first:])
-        self._schur: tuple[Any, ...] = (*self._split_rows(graph, found, b), *self._head)
+        data, indices, indptr, tdata, tindices, tindptr = self._split_rows(graph, found, b)
+        self._schur = (data, indices, indptr, tdata, tindices, tindptr, *self._head)
         self._order, self._first = asarray_like(found.order, b), first
         # d = (base + v_1, x_2): base solves for the first forest alone, and v is the scratch of the kernel.
         right = xp.take(b, self._order)
