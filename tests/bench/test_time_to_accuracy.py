@@ -273,6 +273,14 @@ def test_paths_go_down_to_a_hundredth():
     assert verdict["gap"] <= 1e-7 * max(verdict["fun"])
 
 
+def test_the_gap_of_a_path_is_its_worst():
+    task = task_of("path")
+    x = np.array(run_solver("numopt", task, tol=1e-12).x)
+    assert FAMILY.judge(task, coordinate.Coefficients(x=x, success=True, outcome="", message=""), task)["gap"] < 1e-8
+    x[:, 1] *= 1.1
+    assert FAMILY.judge(task, coordinate.Coefficients(x=x, success=True, outcome="", message=""), task)["gap"] > 1e-4
+
+
 def test_non_negative_problems_are_judged_by_objective_where_it_is_not_zero():
     assert coordinate_case.build("nnls/30x20").measure == "suboptimality"
     assert coordinate_case.build("nnls/20x50").measure == "kkt"

@@ -21,7 +21,7 @@ def judge(task: coordinate.Task, found: coordinate.Coefficients) -> dict[str, An
         raise ValueError(f"the coefficients have shape {x.shape}, expected {task.shape}.")
     with np.errstate(all="ignore"):  # a useless answer is judged as such, without a word
         parts = [_judge_one(*pair) for pair in _each(task, x)]
-    worst = max(parts, key=lambda part: math.inf if math.isnan(part["error"]) else part["error"])
+    worst = max(parts, key=_badness)
     values = [part["fun"] for part in parts]
     return {
         **{name: digits(value) for name, value in worst.items()},
@@ -39,6 +39,12 @@ def _each(task: coordinate.Task, x: Floats) -> list[tuple[coordinate.Task, Float
         (replace(task, l1=l1, path=(), f_opt=f_opt), x[..., k])
         for k, (l1, f_opt) in enumerate(zip(task.path, optima, strict=True))
     ]
+
+
+def _badness(part: dict[str, float]) -> float:
+    """What the answers along a path are ordered by: the error, where no optimum is known the gap relative to F."""
+    value = part["gap"] / abs(part["fun"] or 1.0) if math.isnan(part["error"]) else part["error"]
+    return math.inf if math.isnan(value) else value
 
 
 def _judge_one(task: coordinate.Task, x: Floats) -> dict[str, float]:
