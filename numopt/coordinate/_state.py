@@ -222,7 +222,7 @@ class LinearState:
             return False
         new = old + d
         if problem.is_quadratic:  # the model is the objective
-            add_at(self.x, working, d)
+            self._move(working, d)
             self._margins, self.intercept = self._margins + shift, self.intercept + constant
             self._evaluate()
             self.moved = True
@@ -239,13 +239,18 @@ class LinearState:
             change = terms[0] - before[0] + length * linear + 0.5 * length * length * curved
             change += penalty.value(old + length * d) - outer
             if change <= _SUFFICIENT * length * decrease + (noise if length == 1 else 0.0):
-                add_at(self.x, working, length * d)
+                self._move(working, length * d)
                 self._margins, self.intercept = margins, self.intercept + length * constant
                 self._loss, self._derivative, self._curvature = terms
                 self.moved = True
                 return True
             length *= 0.5
         return False
+
+    def _move(self, working: Array, d: Array) -> None:
+        add_at(self.x, working, d)
+        # A step to a bound may miss it by its rounding.
+        self.x = self.problem.penalty.project(self.x)
 
     def refresh(self) -> None:
         """Compute the margins from x again, and the best constant."""
@@ -313,6 +318,8 @@ class QuadraticState:
         self.moved = bool(xp.any(d != 0))
         if self.moved:
             add_at(self.x, working, d)
+            # A step to a bound may miss it by its rounding.
+            self.x = problem.penalty.project(self.x)
             self.refresh()
 
     def refresh(self) -> None:

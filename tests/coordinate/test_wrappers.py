@@ -463,6 +463,29 @@ def test_separable_classes_without_penalty_have_no_optimum():
     assert np.all(y * (A @ res.x) > 0)
 
 
+@pytest.mark.parametrize("seed", [37, 88, 133, 205])
+def test_bounds_hold_to_the_last_bit(seed):
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((20, 50)) * 10 ** rng.uniform(-2, 2, 50)
+    b = rng.standard_normal(20)
+    lower = rng.standard_normal(50)
+    upper = lower + rng.exponential(1, 50)
+    res = bvls(A, b, (lower, upper))
+    assert res.success
+    assert np.all((lower <= res.x) & (res.x <= upper))
+    assert np.all(lasso(A, b, 1e-3 * zero_penalty(A, b), nonneg=True).x >= 0)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_more_columns_than_rows_of_all_scales(seed):
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((20, 50)) * 10 ** rng.uniform(-2, 2, 50)
+    b = rng.standard_normal(20)
+    assert lasso(A, b, 1e-4 * zero_penalty(A, b), nonneg=seed % 2 == 0, tol=1e-10).success
+    assert logistic(A, np.sign(b), l1=1e-3 * zero_penalty(A, np.sign(b)), tol=1e-8).success
+    assert bvls(A, b, (np.zeros(50), np.full(50, np.inf))).success
+
+
 @pytest.mark.parametrize("solve", SOLVES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_tolerance_out_of_reach_ends_quickly(solve, dtype):
