@@ -18,6 +18,8 @@ _MAX_ROUNDS = 200
 # Newton steps between two rounds of coordinate descent; each but the last pins a coordinate.
 _MAX_PINS = 20
 _MAX_SECULAR = 100
+# Units of rounding that a slope without curvature must exceed.
+_NOISE = 1e3
 
 
 class UnboundedError(ArithmeticError):
@@ -70,12 +72,15 @@ def minimise_separable(
     if slope == 0 or not math.isfinite(slope):
         return z
     eps = float(xp.finfo(H.dtype).eps)
+    # What is less is no slope: the share of the first one that squares to rounding, or rounding of H x and of l1.
+    (weight,) = scalars(xp, xp.max(l1) + size * xp.max(xp.abs(x)))
+    noise = max(math.sqrt(eps) * slope, _NOISE * eps * weight)
     terms = xp.stack([l1, xp.zeros_like(l1), lower, upper])
     violations = xp.empty(_EPOCHS, dtype=xp.float64, device=H.device)
     for _ in range(_MAX_ROUNDS):
         k.gram_descent(H, terms, z, gradient, violations)
         for _ in range(_MAX_PINS):
-            if not _newton_on_free(H, gradient, z, l1, lower, upper, slope, xp):
+            if not _newton_on_free(H, gradient, z, l1, lower, upper, noise, xp):
                 break
         gradient = g + H @ (z - x)
         left, reach = scalars(
@@ -90,7 +95,7 @@ def minimise_separable(
 
 
 def _newton_on_free(
-    H: Array, gradient: Array, z: Array, l1: Array, lower: Array, upper: Array, slope: float, xp: Any
+    H: Array, gradient: Array, z: Array, l1: Array, lower: Array, upper: Array, noise: float, xp: Any
 ) -> bool:
     """Step towards the minimiser over the coordinates off their kinks and bounds; tell whether one of them stopped it.
 
@@ -108,8 +113,7 @@ def _newton_on_free(
     if outside is not None:
         # No curvature and yet a slope: go on along it to the next bound or kink. Noise is no slope.
         rest, size = scalars(xp, xp.linalg.vector_norm(outside), xp.linalg.vector_norm(rhs))
-        root = math.sqrt(float(xp.finfo(H.dtype).eps))
-        flat = rest > root * size and rest > root * slope
+        flat = rest > max(math.sqrt(float(xp.finfo(H.dtype).eps)) * size, noise)
         d = outside if flat else d
     # Where each coordinate meets a bound, or zero with a kink there.
     low, high = xp.take(lower, free), xp.take(upper, free)

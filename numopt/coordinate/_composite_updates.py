@@ -64,8 +64,9 @@ class ProxNewtonUpdate(Update):
         except (UnboundedError, np.linalg.LinAlgError):
             if quadratic:
                 raise
-            # A flat place of a loss, where rounding is all of the Hessian; its bound has curvature where it has a slope.
-            target = self._minimise(self.cache.bound(block), g, x, block)
+            # A flat place of a loss, where rounding is all of the Hessian: a step of the bound serves.
+            L = self.cache.lipschitz(block)
+            target = self.penalty.prox(x - g / L, L, block) if L > 0 else x
         return target - x, target
 
     def _minimise(self, H: Array, g: Array, x: Array, block: Array) -> Array:
@@ -206,7 +207,7 @@ class TwoMetricUpdate(Update):
         point.move(block, found["step"], found["value"])
         if self.penalty.has_bounds:
             self.land(point, block, found["target"])
-        self.moved = True
+        self.succeed()
         return None
 
 

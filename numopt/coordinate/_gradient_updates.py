@@ -109,7 +109,7 @@ class EstimatedGradientUpdate(Update):
         point.move(block, d, value)
         if self.penalty.has_bounds:
             self.land(point, block, target)
-        self.moved = True
+        self.succeed()
         floor = scalars(xp, xp.max(self._estimates))[0] * _FLOOR
         add_at(self._estimates, block, max(self._shrink * L, floor) - current)
         return None

@@ -38,7 +38,7 @@ class Update:
     constants : array or None
         Bounds along the unknowns that the user gave in place of the problem's.
     failed : float
-        Decrease that the linear model promised for the last step along which no trial lowered F; 0 before.
+        Change that the linear model promised for the last step, where no trial lowered F; 0 where the step was taken.
     nfev, nhev : int
         Trial values of F and Hessians of blocks so far.
     detail : str or None
@@ -146,8 +146,12 @@ class Update:
         point.move(block, step, values[alpha])
         if target is not None and self.penalty.has_bounds:
             self.land(point, block, target if alpha == 1 else self.penalty.project(x + step, block))
-        self.moved = True
+        self.succeed()
         return None
+
+    def succeed(self) -> None:
+        """Note that the step has been taken."""
+        self.moved, self.failed = True, 0.0
 
     def land(self, point: Point, block: Array, target: Array) -> None:
         """Put unknowns that a move has left beside their bound, by rounding, exactly on it."""
