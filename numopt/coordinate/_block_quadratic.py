@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from numopt import kernels
-from numopt._array import add_at, scalars
+from numopt._array import add_at, contiguous, scalars
 from numopt._typing import Array
 from numopt.coordinate._blocks import LeastNormFactor
 from numopt.coordinate._penalty import Penalty
@@ -61,6 +61,7 @@ def minimise_separable(
     set is right, so the end is finite.
     """
     k = kernels.bind(xp)
+    H = contiguous(H)
     l1, lower, upper = penalty.take(block)
     z, gradient = xp.asarray(x, copy=True), xp.asarray(g, copy=True)
     curvature = xp.linalg.diagonal(H)

@@ -207,6 +207,65 @@ def test_shift_is_no_larger_than_needed():
     assert d[1] > 0
 
 
+# ---- bounds that updates rely on ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bounds_of_a_block_are_above_its_hessian(kind):
+    rng = np.random.default_rng(0)
+    for seed in range(4):
+        problem = draw(kind, seed, n=10, p=6, l2=0.2 * (seed % 2))
+        for _ in range(250):
+            size = int(rng.integers(1, 6))
+            block = np.sort(rng.choice(problem.n_variables, size, replace=False))
+            point = problem.point(rng.standard_normal(problem.n_variables) * 3.0 ** rng.integers(-2, 3))
+            H, bound = point.hessian_block(block), problem.block_bound(block)
+            scale = np.abs(bound).max()
+            assert np.linalg.eigvalsh(bound - H)[0] >= -1e-12 * scale
+            assert np.linalg.eigvalsh(H)[-1] <= problem.block_lipschitz(block) + 1e-12 * scale
+            L = problem.lipschitz[block]
+            assert np.all(np.diag(H) <= L * (1 + 1e-12))
+            for D in (size * L, problem.gershgorin[block]):
+                assert np.linalg.eigvalsh(np.diag(D) - H)[0] >= -1e-12 * scale
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_derivatives_of_a_block_are_those_of_the_objective(kind):
+    rng = np.random.default_rng(1)
+    problem = draw(kind, 0, n=10, p=6, l2=0.3)
+    block = np.array([0, 2, 5])
+    point = problem.point(0.5 * rng.standard_normal(problem.n_variables))
+    g, H = point.gradient_block(block), point.hessian_block(block)
+    h = 1e-4
+    for i, e in enumerate(np.eye(3)):
+        slope = (point.trial(block, h * e) - point.trial(block, -h * e)) / (2 * h)
+        assert slope == pytest.approx(g[i], rel=1e-6, abs=1e-6 * np.abs(g).max())
+        ahead, behind = problem.point(point.x), problem.point(point.x)
+        ahead.move(block, h * e)
+        behind.move(block, -h * e)
+        column = (ahead.gradient_block(block) - behind.gradient_block(block)) / (2 * h)
+        np.testing.assert_allclose(column, H[:, i], rtol=1e-6, atol=1e-6 * np.abs(H).max())
+
+
+@pytest.mark.parametrize("kind", ["logistic", "multinomial"])
+def test_cubic_constant_is_above_the_third_derivative(kind):
+    rng = np.random.default_rng(2)
+    problem = draw(kind, 1, n=10, p=6)
+    h = 1e-4
+    for _ in range(200):
+        block = np.sort(rng.choice(problem.n_variables, 4, replace=False))
+        x = rng.standard_normal(problem.n_variables) * 3.0 ** rng.integers(-2, 2)
+        direction = rng.standard_normal(4)
+        direction /= np.linalg.norm(direction)
+        sides = []
+        for sign in (1, -1):
+            point = problem.point(x)
+            point.move(block, sign * h * direction)
+            sides.append(direction @ point.hessian_block(block) @ direction)
+        third = abs(sides[0] - sides[1]) / (2 * h)
+        assert third <= problem.block_cubic(block) * (1 + 1e-6)
+
+
 # ---- decrease of F ---------------------------------------------------------------------------------------------------
 
 
