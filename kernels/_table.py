@@ -68,7 +68,8 @@ _LINEAR = {"gram": "float64[3]", "moments": "float64[2]", "theta": "float64[2]"}
 # Of f = s' A x + (A x)' diag(weights) (A x) / 2 the vector s (n), its gradient in the products A x, is kept up to date:
 # s += weights * a_j * step (no weights, length 0: ones). With means (k; length 0: none) the columns are centred,
 # a_j - means[j], which eliminates an intercept: the loop keeps offset[0] such that s + offset[0] * weights is the true
-# vector and the gradient a_j' s + offset[0] * sums[j], sums[j] = a_j' weights; a step adds -means[j] * step to offset[0].
+# vector and the gradient a_j' s + offset[0] * sums[j], sums[j] = a_j' weights; a step subtracts means[j] * step from
+# offset[0].
 _CSC = {"data": "real[1]", "indices": "index[1]", "indptr": "index[1]"}
 _DESCENT = {"weights": _VECTOR, "means": _VECTOR, "sums": _VECTOR, "curvature": _VECTOR, "penalty": _MATRIX}
 _DESCENT |= {"x": _VECTOR, "s": _VECTOR, "offset": "float64[1]", "violations": "float64[1]"}
