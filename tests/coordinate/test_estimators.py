@@ -52,7 +52,6 @@ def classification_data(k, seed=1, n=80, p=6):
     BCDLasso(),
     BCDElasticNet(),
     BCDNNLS(),
-    BCDNNLS(fit_intercept=True),
     BCDLogisticRegression(),
     LabelPropagation(),
 ])  # fmt: skip
