@@ -192,8 +192,12 @@ class MultinomialHessian(Hessian):
 
     def balance(self, sums: Array) -> Array:
         """Return the change of the constants that takes sums of derivatives over the samples to zero."""
-        change = self.xp.linalg.solve(self._constants, -sums[:, None])[:, 0]
+        change = self.eliminated(-sums[:, None])[:, 0]
         return change - self.xp.mean(change)
+
+    def eliminated(self, sums: Array) -> Array:
+        """Return the curvature of the objective in the constants, inverted, times columns of sums over the samples."""
+        return self.xp.linalg.solve(self._constants, sums)
 
     def gradient(self, derivative: Array, x: Array) -> Array:
         """Return A' R + l2 x."""
@@ -260,7 +264,7 @@ class MultinomialHessian(Hessian):
             eye = xp.eye(k, dtype=P.dtype, device=self.problem.device)
             parts = [self.curve(xp.broadcast_to(eye[c, :][None, :], (n, k))) for c in range(k)]
             cross = xp.stack([self._flat(self.design.rmatmat(part)) for part in parts], axis=1)
-            H = H - cross @ xp.linalg.solve(self._constants, xp.matrix_transpose(cross))
+            H = H - cross @ self.eliminated(xp.matrix_transpose(cross))
         return self.problem.add_ridge(H)
 
     def _weighted(self, values: Array) -> Array:

@@ -1,9 +1,10 @@
 """Multinomial regression with an l1 norm: proximal Newton steps on working sets of (feature, class) pairs.
 
-The quadratic model of a step is minimised class by class: coordinate descent on the pairs of one class, whose curvature
-is diagonal in the samples, after which what the class has moved is passed on to the gradients of the others. Once the
-signs have settled, conjugate gradients on the support follow, which know the coupling of the classes. A line search on
-the margins makes each step safe.
+The quadratic model of a step is minimised by its matrix, for working sets of moderate size: coordinate descent and
+Newton steps on the support, which then cost nothing that depends on the number of samples. Larger ones are minimised
+class by class: coordinate descent on the pairs of one class, whose curvature is diagonal in the samples, after which
+what the class has moved is passed on to the gradients of the others; once the signs have settled, conjugate gradients
+on the support follow, which know the coupling of the classes. A line search on the margins makes each step safe.
 """
 
 import math
@@ -16,9 +17,9 @@ from numopt._array import add_at, scalars
 from numopt._core.status import Status
 from numopt._linalg import top_k
 from numopt._typing import Array
-from numopt.coordinate._design import Design
+from numopt.coordinate._design import Design, SparseDesign
 from numopt.coordinate._hessians import MultinomialHessian
-from numopt.coordinate._inner import Face, _conjugate_gradients
+from numopt.coordinate._inner import Face, GramModel, _conjugate_gradients
 from numopt.coordinate._line_search import backtrack
 from numopt.coordinate._linear_models import Multinomial
 from numopt.coordinate._report import Report
@@ -29,6 +30,8 @@ __all__ = ["solve_multinomial"]
 _SMALLEST, _GROWTH = 64, 2.0
 # The model is minimised to this part of the violation at the point, and within so many sweeps over the classes.
 _INNER, _SWEEPS = 0.1, 30
+# Largest working set whose matrix is formed.
+_LARGEST_GRAM = 1500
 # Epochs of coordinate descent on one class.
 _EPOCHS = 2
 _ROUNDING = 4.0
@@ -97,7 +100,9 @@ class _ProximalNewton:
             best = min(best, optimality)
             subgradient = problem.penalty.min_subgradient(self.x, now.grad)
             self.hessian.set_point(self.probabilities)
-            model = _Model(self, self._working_set(subgradient))
+            working = self._working_set(subgradient)
+            matrix = working.shape[0] <= _LARGEST_GRAM
+            model = _MatrixModel(self, working, correlations) if matrix else _Model(self, working)
             (violation,) = scalars(xp, xp.max(xp.abs(subgradient)))
             model.minimise(_INNER * violation, newton=self._newton)
             self.sweeps += model.sweeps
@@ -127,7 +132,7 @@ class _ProximalNewton:
         size = max(self._smallest, int(_GROWTH * n_support))
         return top_k(scores, max(min(size, int(n_violating)), 1))
 
-    def _move(self, model: "_Model", fun: float, grad: Array) -> bool | Status:
+    def _move(self, model: "_MatrixModel | _Model", fun: float, grad: Array) -> bool | Status:
         """Search along the step of the model and take it; tell whether the objective fell beyond rounding."""
         problem, xp, penalty = self.problem, self.xp, self.problem.penalty
         d, moved = model.step()
@@ -163,6 +168,76 @@ class _ProximalNewton:
         self._terms()
         self.steps += 1
         return fun - value > slack
+
+
+class _MatrixModel:
+    """The quadratic model at a point in the pairs of a working set by its matrix; see `_Model`."""
+
+    sweeps, passes = 1, 1.0
+
+    def __init__(self, run: _ProximalNewton, working: Array, correlations: Array) -> None:
+        problem, xp = run.problem, run.xp
+        self.xp, self.problem, self.working, self._hessian = xp, problem, working, run.hessian
+        k = problem.n_classes
+        features, self._classes = working // k, working % k
+        used = xp.unique_values(features)
+        self._rows = xp.searchsorted(used, features)
+        self.design = problem.design.gather(used)
+        self._shape = (used.shape[0], k)
+        self._start = xp.take(run.x, working)
+        self.constants = xp.zeros(k, dtype=problem.dtype, device=problem.device)
+        self._model = GramModel(
+            xp, problem._kernels, self._matrix(), problem.penalty.restrict(working),
+            problem.penalty.part(problem.l2, working), xp.asarray(self._start, copy=True),
+            xp.take(correlations, working),
+        )  # fmt: skip
+
+    def _matrix(self) -> Array:
+        """Return A' C A in the pairs, less what the elimination of the constants takes off."""
+        xp, problem, P = self.xp, self.problem, self._hessian.probabilities
+        root = P if problem.sample_weight is None else P * xp.sqrt(problem.sample_weight)[:, None]
+        H = -self._scaled_gram(root)
+        for c in range(problem.n_classes):
+            places = xp.nonzero(self._classes == c)[0]
+            if places.shape[0]:
+                part = self.design.gather(xp.take(self._rows, places))
+                gram = part.gram(problem.weighted(P[:, c]))
+                flat = xp.reshape(places[:, None] * H.shape[0] + places[None, :], (-1,))
+                add_at(xp.reshape(H, (-1,), copy=False), flat, xp.reshape(gram, (-1,)))
+        if problem.intercept:
+            zeros = xp.zeros_like(P)
+            eye = xp.eye(P.shape[1], dtype=P.dtype, device=problem.device)
+            curves = [self._hessian.curve(zeros + eye[c, :]) for c in range(P.shape[1])]
+            cross = xp.stack([self._entries(self.design.rmatmat(curve)) for curve in curves], axis=1)
+            H = H - cross @ self._hessian.eliminated(xp.matrix_transpose(cross))
+        return H
+
+    def _scaled_gram(self, root: Array) -> Array:
+        """Return Z' Z for the columns a_i sqrt(w) p_c of the pairs."""
+        xp, design = self.xp, self.design
+        if isinstance(design, SparseDesign):
+            A = design.A[:, self._rows]
+            column = xp.repeat(
+                xp.arange(A.shape[1], device=self.problem.device), xp.asarray(A.indptr[1:] - A.indptr[:-1])
+            )
+            A.data = A.data * root[A.indices, xp.take(self._classes, column)]
+            return SparseDesign(A, xp, self.problem.dtype, self.problem.device).gram()
+        columns = design.columns(self._rows) * xp.take(root, self._classes, axis=1)
+        return xp.matrix_transpose(columns) @ columns
+
+    def minimise(self, target: float, *, newton: bool) -> None:
+        """Minimise until the largest entry of the minimal subgradient of the model is about `target`."""
+        self._model.minimise(target, newton=newton)
+
+    def _entries(self, G: Array) -> Array:
+        return self.xp.take(self.xp.reshape(G, (-1,)), self._rows * self._shape[1] + self._classes)
+
+    def step(self) -> tuple[Array, Array]:
+        """Return the step in all unknowns, and what it moves the margins by without the constants."""
+        d, moved = _spread(self, self._model.x - self._start)
+        if self.problem.intercept:
+            self.constants = self._hessian.shift(moved)
+        return d, moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,14 +396,18 @@ class _Model:
         return self.xp.take(self.xp.reshape(G, (-1,)), self._rows * self._shape[1] + self._classes)
 
     def step(self) -> tuple[Array, Array]:
-        """Return the step in all unknowns, and what it moves the margins by."""
-        xp, problem = self.xp, self.problem
-        d = self.x - self._start
-        whole = xp.zeros(problem.n_variables, dtype=d.dtype, device=d.device)
-        add_at(whole, self.working, d)
-        part = xp.zeros(self._shape[0] * self._shape[1], dtype=d.dtype, device=d.device)
-        add_at(part, self._rows * self._shape[1] + self._classes, d)
-        return whole, self.design.matmat(xp.reshape(part, self._shape))
+        """Return the step in all unknowns, and what it moves the margins by without the constants."""
+        return _spread(self, self.x - self._start)
+
+
+def _spread(model: _MatrixModel | _Model, d: Array) -> tuple[Array, Array]:
+    """Return a step in the pairs of a working set as one in all unknowns, and what it moves the margins by."""
+    xp, problem = model.xp, model.problem
+    whole = xp.zeros(problem.n_variables, dtype=d.dtype, device=d.device)
+    add_at(whole, model.working, d)
+    part = xp.zeros(model._shape[0] * model._shape[1], dtype=d.dtype, device=d.device)
+    add_at(part, model._rows * model._shape[1] + model._classes, d)
+    return whole, model.design.matmat(xp.reshape(part, model._shape))
 
 
 def _rows_of(xp: Any, X: Array) -> Array:

@@ -9,8 +9,18 @@ import scipy.sparse as sp
 
 from numopt import Status
 from numopt._array import to_host
-from numopt.coordinate import Multinomial, bcd
+from numopt.coordinate import Multinomial, _multinomial, bcd
 from tests.helpers.xp import make
+
+
+@pytest.fixture(params=["matrix", "classes"])
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Solve the models by their matrix, or class by class."""
+    if request.param == "classes":
+        monkeypatch.setattr(_multinomial, "_LARGEST_GRAM", 0)
+
+
+pytestmark = pytest.mark.usefixtures("form")
 
 
 def data(n: int = 150, p: int = 20, k: int = 4, seed: int = 0) -> tuple[Any, Any]:
