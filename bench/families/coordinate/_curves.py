@@ -10,7 +10,7 @@ from numopt.bench._records import Record
 from numopt.bench.families.coordinate import _paper
 
 COLUMNS = 2
-WIDTH, HEIGHT = 5.6, 2.7
+WIDTH, HEIGHT = 5.0, 2.4
 """Of a panel with its legend, in inches."""
 
 MANY = 12
