@@ -27,6 +27,8 @@ _EPOCHS = 3
 _ROUNDS = 200
 # A support up to this size is solved for at once, whether it has settled or not: that costs less than an epoch.
 _SMALL_SUPPORT = 300
+# Epochs that leave more than this part of the violation are slow.
+_SLOW = 0.5
 # Largest support for Cholesky factors.
 _LARGEST_FACTOR = 3000
 # Newton steps on one face, and the part of the decrease that a clipped one must keep.
@@ -78,10 +80,13 @@ class GramModel:
             self.effort.epochs += _EPOCHS
             self.effort.updates += _EPOCHS * self.x.shape[0]
             free = self.penalty.free(self.x)
+            previous = violation
             settled, violation = scalars(xp, xp.all(xp.sign(self.x) == signs), self._violation())
+            # Where the support is small, its solution costs less than another gradient would; else it must have settled,
+            # or the epochs be slow.
             small = free.shape[0] <= _SMALL_SUPPORT
-            # Where the support is small, its solution costs less than another gradient would.
-            if newton and 0 < free.shape[0] <= _LARGEST_FACTOR and (violation > target or small) and (settled or small):
+            ripe = small or (violation > target and (settled or violation > _SLOW * previous))
+            if newton and ripe and 0 < free.shape[0] <= _LARGEST_FACTOR:
                 self._newton(free)
                 (violation,) = scalars(xp, self._violation())
             if not violation > target or (deadline is not None and deadline.expired()):

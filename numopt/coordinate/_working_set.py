@@ -13,6 +13,7 @@ from scipy.optimize import OptimizeResult
 from numopt._array import scalars
 from numopt._core.status import Status
 from numopt._typing import Array
+from numopt.coordinate._interpolation import interpolate
 from numopt.coordinate._linear_models import LinearModel
 from numopt.coordinate._pool import Pool
 from numopt.coordinate._quadratic import Quadratic
@@ -63,6 +64,7 @@ class WorkingSetSolver:
         if isinstance(problem, Quadratic):
             state = QuadraticState(problem, x, report.deadline)
         else:
+            x = interpolate(problem, x, report.deadline)
             state = LinearState(problem, x, constant, report.deadline)
             self._hold(problem)
         status, passes, changed = self._iterate(state, report, nit, npass)
