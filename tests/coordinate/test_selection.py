@@ -307,6 +307,16 @@ def test_cubic_rule_of_single_coordinates_agrees_with_blocks_of_one(kind: str) -
     assert variable.tolist() == fixed.tolist()
 
 
+@pytest.mark.parametrize("kind", ["squares", "logistic", "multinomial", "quadratic"])
+def test_diagonal_of_the_hessian(xp: Any, kind: str) -> None:
+    options = {} if kind == "quadratic" else {"sample_weight": make(xp, np.linspace(0, 2, N))}
+    problem = model(kind, xp, l2=0.3, **options)
+    point = moved_point(problem)
+    every = make(xp, np.arange(problem.n_variables))
+    expected = np.diag(to_numpy(point.hessian_block(every)))
+    np.testing.assert_allclose(to_numpy(point.hessian_diagonal()), expected, rtol=1e-12)
+
+
 # ---- every rule, every library ---------------------------------------------------------------------------------------
 
 
