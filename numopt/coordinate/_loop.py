@@ -11,7 +11,7 @@ from typing import Any
 
 from scipy.optimize import OptimizeResult
 
-from numopt._array import scalars
+from numopt._array import is_array, scalars
 from numopt._core.status import Status
 from numopt._rng import default_rng
 from numopt._typing import Array, RNGLike
@@ -311,14 +311,14 @@ class _Loop:
         problem = self.problem
         if not isinstance(problem, LinearModel) or isinstance(problem, LeastSquares) or not problem.penalty.is_zero:
             return False
-        plain = not bool(problem.xp.any(problem.l2 > 0)) if hasattr(problem.l2, "shape") else problem.l2 == 0
-        return plain and fun <= factor * self.report.tol * self.report.reference.fun
+        ridge = bool(problem.xp.any(problem.l2 > 0)) if is_array(problem.l2) else problem.l2 > 0
+        return not ridge and fun <= factor * self.report.tol * self.report.reference.fun
 
     def _stagnant(self, fun: float, measure: float) -> Status | None:
         """Return PRECISION when neither F nor the measure has improved for long."""
         best, least = self._best
-        progress = fun < least - _ROUNDING * self._eps * abs(least) or measure < 0.999 * best or math.isnan(measure)
-        if progress:
+        first = math.isinf(least)
+        if first or fun < least - _ROUNDING * self._eps * abs(least) or measure < 0.999 * best:
             self._best = (min(best, measure), min(least, fun))
             self._since_best = (self.nit, self.npass)
             self._swept = False
