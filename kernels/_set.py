@@ -465,6 +465,10 @@ class KernelSet(Protocol):
 
     def gram_descent(self, H: Array, penalty: Array, x: Array, g: Array, violations: Array) -> None: ...
 
+    def gram_descent_epochs(self, k: int) -> int: ...
+
+    def direct_support(self, k: int) -> int: ...
+
     def csc_gram(
         self,
         data: Array,

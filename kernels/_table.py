@@ -422,6 +422,17 @@ KERNELS: dict[str, Kernel] = {
         "The same for a quadratic f with Hessian H (k, k), symmetric, whose gradient g (k) is kept up to date; on "
         "return violations[e] is NaN for the epochs that were not needed because an earlier one changed nothing.",
     ),
+    "gram_descent_epochs": Kernel(
+        "descent",
+        {"k": "int"},
+        "Return how many epochs of gram_descent to run at a time; a host function.",
+    ),
+    "direct_support": Kernel(
+        "descent",
+        {"k": "int"},
+        "Return up to how many coordinates that may move, of k, a factorisation of their Hessian is no dearer than the "
+        "epochs of gram_descent that it saves; a host function.",
+    ),
     "csc_gram": Kernel(
         "descent",
         _CSC

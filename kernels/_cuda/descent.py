@@ -13,6 +13,7 @@ _MOST_BLOCKS = 4096
 _LONG_COLUMN = 2048
 _WORK_BYTES = 1 << 30
 _GRAM_BLOCKS_PER_MULTIPROCESSOR = 4
+_LARGEST_FACTOR = 16384
 
 
 def _column_sums(
@@ -107,6 +108,16 @@ def gram_descent(
     template = (H.dtype, _build.capacity(k, H.dtype))
     block = _build.whole_warps(k, _MAX_BLOCK)
     launch("descent.cu", "gram_descent", template, 1, block, (H, penalty, x, g, violations, k, epochs))
+
+
+def gram_descent_epochs(k: int) -> int:
+    """Return 1: coordinates that move wait for one another, so that an epoch is dear."""
+    return 1
+
+
+def direct_support(k: int) -> int:
+    """Return k up to where a factor no longer fits: a factorisation costs less than an epoch of as many moves."""
+    return min(k, _LARGEST_FACTOR)
 
 
 def csc_gram_work(n: int, k: int, nnz: int, *, multiprocessors: int | None = None) -> int:

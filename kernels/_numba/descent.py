@@ -236,6 +236,16 @@ def gram_descent(H, penalty, x, g, violations):
             break
 
 
+def gram_descent_epochs(k: int) -> int:
+    """Return 3: enough to tell coordinates that have settled."""
+    return 3
+
+
+def direct_support(k: int) -> int:
+    """Return the order up to which a factorisation takes about a millisecond."""
+    return 300
+
+
 def csc_gram_work(n: int, k: int, nnz: int) -> int:
     """Return the size of the scratch of `csc_gram`."""
     return work_size(n, nnz)

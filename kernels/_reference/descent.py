@@ -144,6 +144,16 @@ def gram_descent(H: Array, penalty: Array, x: Array, g: Array, violations: Array
             violations[epoch], moved = _epoch(lambda j: float(g[j]), lambda j: float(H[j, j]), move, penalty, x)
 
 
+def gram_descent_epochs(k: int) -> int:
+    """Return 3: enough to tell coordinates that have settled."""
+    return 3
+
+
+def direct_support(k: int) -> int:
+    """Return the order up to which a factorisation takes about a millisecond."""
+    return 300
+
+
 def csc_gram_work(n: int, k: int, nnz: int) -> int:
     """Return 0: the reference needs no scratch."""
     return 0

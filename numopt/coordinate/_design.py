@@ -18,6 +18,8 @@ _SLICE_BYTES = 1 << 26
 _LARGEST_GRAM = 6000
 _LARGEST_SPARSE_GRAM = 1200
 _GRAM_ROW = 40.0
+# The same where columns are slow in any case: on a GPU.
+_LARGEST_DEVICE_GRAM = 20_000
 
 
 class Design:
@@ -227,7 +229,7 @@ class SparseDesign(Design):
         """
         count = self.shape[1] if block is None else block.shape[0]
         if not is_numpy(self.xp):
-            return count <= _LARGEST_GRAM
+            return count <= _LARGEST_DEVICE_GRAM
         if count > _LARGEST_SPARSE_GRAM:
             return False
         lengths = np.diff(self.A.indptr)

@@ -21,12 +21,10 @@ from numopt.kernels import KernelSet
 
 __all__ = ["ColumnModel", "Effort", "GramModel"]
 
-# Epochs of coordinate descent between two looks at the support.
+# Epochs of coordinate descent by columns between two looks at the support.
 _EPOCHS = 3
 # Rounds of epochs and a Newton step; each makes progress, and the outer loop takes what there is.
 _ROUNDS = 200
-# A support up to this size is solved for at once, whether it has settled or not: that costs less than an epoch.
-_SMALL_SUPPORT = 300
 # Epochs that leave more than this part of the violation are slow.
 _SLOW = 0.5
 # Largest support for Cholesky factors.
@@ -72,21 +70,24 @@ class GramModel:
     def minimise(self, target: float, *, newton: bool = True, deadline: Deadline | None = None) -> float:
         """Move x until the largest entry of the minimal subgradient is about `target`; return what it is then."""
         xp = self._xp
-        violations = xp.empty(_EPOCHS, dtype=xp.float64, device=self.x.device)
+        k = self.x.shape[0]
+        epochs, direct = self._kernels.gram_descent_epochs(k), self._kernels.direct_support(k)
+        largest = max(direct, _LARGEST_FACTOR)
+        violations = xp.empty(epochs, dtype=xp.float64, device=self.x.device)
         violation = math.inf
         for _ in range(_ROUNDS):
             signs = xp.sign(self.x)
             self._kernels.gram_descent(self.H, self._table, self.x, self.g, violations)
-            self.effort.epochs += _EPOCHS
-            self.effort.updates += _EPOCHS * self.x.shape[0]
+            self.effort.epochs += epochs
+            self.effort.updates += epochs * k
             free = self.penalty.free(self.x)
             previous = violation
             settled, violation = scalars(xp, xp.all(xp.sign(self.x) == signs), self._violation())
             # Where the support is small, its solution costs less than another gradient would; else it must have settled,
             # or the epochs be slow.
-            small = free.shape[0] <= _SMALL_SUPPORT
+            small = free.shape[0] <= direct
             ripe = small or (violation > target and (settled or violation > _SLOW * previous))
-            if newton and ripe and 0 < free.shape[0] <= _LARGEST_FACTOR:
+            if newton and ripe and 0 < free.shape[0] <= largest:
                 self._newton(free)
                 (violation,) = scalars(xp, self._violation())
             if not violation > target or (deadline is not None and deadline.expired()):
