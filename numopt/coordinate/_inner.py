@@ -83,8 +83,8 @@ class GramModel:
             free = self.penalty.free(self.x)
             previous = violation
             settled, violation = scalars(xp, xp.all(xp.sign(self.x) == signs), self._violation())
-            # Where the support is small, its solution costs less than another gradient would; else it must have settled,
-            # or the epochs be slow.
+            # Where the support is small, its solution costs less than another gradient would; else it must have
+            # settled, or the epochs be slow.
             small = free.shape[0] <= direct
             ripe = small or (violation > target and (settled or violation > _SLOW * previous))
             if newton and ripe and 0 < free.shape[0] <= largest:
