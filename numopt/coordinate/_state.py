@@ -25,6 +25,10 @@ _HALVINGS = 30
 _ROUNDING = 16.0
 # Columns are dropped once no more than this part of them can differ from zero.
 _COMPACT = 0.25
+# Descent by columns that takes more epochs than this is badly conditioned: working sets up to this size then take the
+# Gram matrix, with its factors, whatever forming it costs.
+_SLOW_EPOCHS = 30
+_SLOW_GRAM = 2000
 
 
 @dataclass(slots=True)
@@ -77,6 +81,7 @@ class LinearState:
         self.intercept = 0.0 if intercept is None else intercept
         self._margins = problem.margins(x, self.intercept)
         self.effort, self.linearisations, self.moved = Effort(), 0, True
+        self._is_slow = False
         self._fit_intercept()
         self._evaluate()
 
@@ -185,7 +190,7 @@ class LinearState:
             else:
                 means, sums = xp.zeros_like(x), xp.zeros_like(x)
         plain = problem.is_quadratic and problem.sample_weight is None
-        if gram is not None or part.gram_pays():
+        if gram is not None or part.gram_pays() or (self._is_slow and part.shape[1] <= _SLOW_GRAM):
             H = gram if gram is not None else part.gram(None if plain else weights)
             if problem.intercept:
                 H = H - sums[:, None] * means[None, :]
@@ -204,6 +209,7 @@ class LinearState:
                 offset=xp.full(1, offset, dtype=xp.float64, device=problem.device),
             )  # fmt: skip
         model.minimise(goal, newton=newton, deadline=self.deadline)
+        self._is_slow = self._is_slow or model.effort.epochs > _SLOW_EPOCHS
         self.effort.add(model.effort)
         d = model.x - x
         shift = part.matvec(d)

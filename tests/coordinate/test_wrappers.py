@@ -486,6 +486,18 @@ def test_more_columns_than_rows_of_all_scales(seed):
     assert bvls(A, b, (np.zeros(50), np.full(50, np.inf))).success
 
 
+@pytest.mark.parametrize("seed", [21, 33, 59])
+def test_dense_data_in_sparse_storage_with_a_bad_condition(seed):
+    rng = np.random.default_rng(seed)
+    A, y = rng.standard_normal((45, 45)) + 3, np.sign(rng.standard_normal(45))
+    l1 = 1.5e-3 * zero_penalty(A, y)
+    dense, sparse = (logistic(M, y, l1=l1, tol=1e-9) for M in (A, sp.csc_array(A)))
+    assert dense.success
+    assert sparse.success
+    assert sparse.npass < 500
+    assert sparse.fun == pytest.approx(dense.fun, rel=1e-8)
+
+
 @pytest.mark.parametrize("solve", SOLVES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_tolerance_out_of_reach_ends_quickly(solve, dtype):
