@@ -17,12 +17,13 @@ from numopt.coordinate._linear_models import LinearModel, Multinomial
 __all__ = ["Hessian", "hessian_of"]
 
 # Nanoseconds, one core of a current machine: they decide between methods, so ratios count. An entry in a product (the
-# second number for each class), a multiply-add at scattered places, a multiply-add of a matrix product, one of a
-# Cholesky factor.
+# second number for each class), a multiply-add at scattered places, one of a matrix product, an entry of
+# a factor in a solution with it, a multiply-add of a Cholesky factor.
 _DENSE_ENTRY, _DENSE_CLASS = 0.8, 0.06
 _SPARSE_ENTRY, _SPARSE_CLASS = 1.4, 0.6
 _SCATTERED = 0.65
 _BLAS = 0.03
+_SOLVE = 1.0
 _CHOLESKY = 0.05
 # Softmax, its product and the sums of margins, for each margin.
 _MARGIN = 3.0
@@ -146,6 +147,8 @@ class MultinomialHessian(Hessian):
     is_centered : bool
         Whether the unknowns of a feature have mean zero at the solution: with one l2 for all, since adding the same
         number to each of them changes no probability.
+    blocks_cost, blocks_solve_cost : float
+        Nanoseconds, estimated, of the Cholesky factors of the blocks of all classes, and of a solution with them.
     """
 
     problem: Multinomial
@@ -158,7 +161,9 @@ class MultinomialHessian(Hessian):
         self._sample_weight = ones if problem.sample_weight is None else problem.sample_weight
         self.is_centered = not is_array(problem.l2)
         self.product_cost = 2 * (self.entries_cost + k * self.class_cost) + _MARGIN * n * k
-        factor = _CHOLESKY * self.order**3 / 3
+        factor, p = _CHOLESKY * self.order**3 / 3, self.design.shape[1]
+        self.blocks_cost = k * (self.gram_cost + _CHOLESKY * p**3 / 3)
+        self.blocks_solve_cost = k * p * p * _SOLVE
         if isinstance(self.design, SparseDesign):
             self.full_cost = self.gram_cost * k * (k + 1) / 2 + factor
         else:

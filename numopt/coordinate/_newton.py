@@ -6,16 +6,19 @@ diagonal. A factor is formed anew when the iterations since the last one have co
 is at most about twice that of the better of the two. Line searches work on the margins A x and take no products with A.
 """
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import scipy.sparse as sp
 from scipy.optimize import OptimizeResult
 
-from numopt._array import is_array, scalars
+from numopt._array import is_array, is_numpy, scalars
 from numopt._core.status import Status
 from numopt._typing import Array
-from numopt.coordinate._design import OperatorDesign
+from numopt.coordinate._design import DenseDesign, OperatorDesign, SparseDesign
 from numopt.coordinate._hessians import MultinomialHessian, hessian_of
 from numopt.coordinate._linear_models import LinearModel, Multinomial
 from numopt.coordinate._preconditioners import ClassBlocks, Diagonal, WholeFactor
@@ -34,12 +37,16 @@ _LAST = 0.3
 _SETTLED = 0.5
 # A factor that costs at most so many products with the Hessian is formed at once; one that costs fewer than the second
 # number, in every step.
-_AT_ONCE, _ALWAYS = 30.0, 4.0
+_AT_ONCE, _ALWAYS = 40.0, 4.0
+# A solution with the factors of the classes may cost so many products.
+_SOLVES = 2.0
 # Largest order of a dense matrix.
 _LARGEST_WHOLE, _LARGEST_BLOCK = 6000, 2000
 # The whole factor instead of one for each class, if it costs at most so many times as much.
 _WHOLE_BEFORE_BLOCKS = 6.0
 _CG_ITERATIONS = 1000
+# Dense matrices from this size on are stored by their non-zeros where these are at most such a part of the entries.
+_LARGE, _SPARSE = 100_000, 0.1
 # Rounding of the objective, in units of eps; steps within it that are borne, one after the other.
 _ROUNDING = 4.0
 _PATIENCE = 3
@@ -49,7 +56,7 @@ def solve_smooth(problem: LinearModel, x0: Array, report: Report, settings: dict
     """Minimise a linear model with psi = 0 from x0, a flat vector."""
     x, constant, nit, npass = report.resume(x0)
     constant = settings.get("intercept") if constant is None else constant
-    run = _Newton(problem, report, x, constant, nit, npass)
+    run = _Newton(_by_nonzeros(problem), report, x, constant, nit, npass)
     status = run.iterate()
     result = run.result(status)
     if status is Status.CONVERGED and not result.success:
@@ -303,7 +310,9 @@ class _Newton:
         whole = hessian.full_cost if hessian.order <= _LARGEST_WHOLE else math.inf
         if not isinstance(problem, Multinomial):
             return (WholeFactor, whole) if whole < math.inf else (Diagonal, math.inf)
-        blocks = problem.n_classes * hessian.gram_cost if p <= _LARGEST_BLOCK else math.inf
+        blocks = hessian.blocks_cost if p <= _LARGEST_BLOCK else math.inf
+        if hessian.blocks_solve_cost > _SOLVES * hessian.product_cost:
+            blocks = math.inf
         if whole <= _WHOLE_BEFORE_BLOCKS * blocks or whole <= _ALWAYS * hessian.product_cost:
             return WholeFactor, whole
         return (ClassBlocks, blocks) if blocks < math.inf else (Diagonal, math.inf)
@@ -322,6 +331,18 @@ class _Newton:
 
     def _eps(self) -> float:
         return float(self.xp.finfo(self.problem.dtype).eps)
+
+
+def _by_nonzeros(problem: LinearModel) -> LinearModel:
+    """Return the problem with a dense matrix of few non-zeros stored by them: products are faster from a tenth on."""
+    design = problem.design
+    if not (isinstance(design, DenseDesign) and is_numpy(problem.xp)) or design.A.size < _LARGE:
+        return problem
+    if np.count_nonzero(design.A) > _SPARSE * design.A.size:
+        return problem
+    part = copy.copy(problem)
+    part.design = SparseDesign(sp.csr_array(design.A), problem.xp, problem.dtype, problem.device)
+    return part
 
 
 class _Identity:

@@ -333,3 +333,14 @@ def test_factor_of_a_singular_matrix_is_shifted() -> None:
     np.testing.assert_allclose(H @ factor.solve(np.array([1.0, 2.0, 0.0])), [1.0, 2.0, 0.0], rtol=1e-10)
     with pytest.raises(np.linalg.LinAlgError):
         Factor(np.full((2, 2), np.nan), xp)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_dense_matrix_of_few_nonzeros_is_solved_by_them(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    A, y = data(model)
+    A = np.hstack([A, np.zeros((len(A), 100))])
+    expected = bcd(MODELS[model](A, y, l2=0.3), tol=1e-12)
+    monkeypatch.setattr(newton, "_LARGE", 0)
+    res = bcd(MODELS[model](A, y, l2=0.3), tol=1e-12)
+    assert res.success, res.message
+    np.testing.assert_allclose(res.x, expected.x, rtol=1e-5, atol=1e-6)
