@@ -23,6 +23,9 @@ TOLERANCES = tuple(10.0**-k for k in range(2, 13))
 ACCURATE = 1e-11
 """Certified relative error at which the sweep ends: below the tightest level of the report."""
 
+LONG = 0.5
+"""Seconds of a solve that is not repeated: the clock is good enough for it."""
+
 START = 3
 """Values of a path that the warm-up solves."""
 
@@ -46,7 +49,7 @@ class _Point:
 class Sweep(Case):
     """A case of `coordinate.Task` problems whose runs are sweeps. Only the solves are timed, each by itself.
 
-    The repetitions of a run repeat the sweep; medians are taken for each tolerance.
+    The repetitions of a run repeat the short solves of the sweep; medians are taken for each tolerance.
     """
 
     def setup(self, run: Run) -> coordinate.Task:
@@ -71,7 +74,7 @@ class Sweep(Case):
 
     def run(self, solver: peers.Solver[Any, Any]) -> None:
         first = not self._points
-        for tol in self._tolerances(solver) if first else list(self._points):
+        for tol in self._tolerances(solver) if first else self._short():
             seconds, cpu = self._solve(solver, tol)
             if first:
                 found = solver.get_result()
@@ -121,6 +124,10 @@ class Sweep(Case):
     def _tolerances(self, solver: peers.Solver[Any, Any]) -> tuple[float, ...]:
         """A solver without a tolerance is run once."""
         return TOLERANCES if getattr(solver, "has_tol", True) else TOLERANCES[-1:]
+
+    def _short(self) -> list[float]:
+        """The tolerances whose solves are repeated."""
+        return [tol for tol, point in self._points.items() if min(point.seconds) < LONG]
 
     def _spent(self) -> float:
         return sum(sum(point.seconds) for point in self._points.values())

@@ -201,6 +201,13 @@ def test_repetitions_repeat_the_tolerances_of_the_first():
     assert (seconds <= slowest).all()
 
 
+def test_long_solves_are_not_repeated(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(_sweep, "LONG", 0.0)
+    solver = Halving()
+    sweep = swept(solver, repeats=3)
+    assert solver.calls.count(sweep["tol"][0]) == 1
+
+
 def test_solvers_without_a_tolerance_run_once():
     solver = Halving()
     solver.has_tol = False
