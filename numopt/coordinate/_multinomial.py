@@ -217,9 +217,9 @@ class _MatrixModel:
         xp, design = self.xp, self.design
         if isinstance(design, SparseDesign):
             A = design.A[:, self._rows]
-            column = xp.repeat(
-                xp.arange(A.shape[1], device=self.problem.device), xp.asarray(A.indptr[1:] - A.indptr[:-1])
-            )
+            ends = xp.asarray(A.indptr[1:])
+            entries = xp.arange(A.data.shape[0], dtype=ends.dtype, device=self.problem.device)
+            column = xp.searchsorted(ends, entries, side="right")
             A.data = A.data * root[A.indices, xp.take(self._classes, column)]
             return SparseDesign(A, xp, self.problem.dtype, self.problem.device).gram()
         columns = design.columns(self._rows) * xp.take(root, self._classes, axis=1)
