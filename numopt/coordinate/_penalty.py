@@ -180,9 +180,7 @@ class Penalty:
     def _group_prox(self, v: Array, L: Any, block: Array | None) -> Array:
         xp = self._xp
         norms = self.group_norms(self._whole(v, block))
-        tiny = xp.asarray(xp.finfo(v.dtype).smallest_normal, dtype=v.dtype, device=self._device)
-        shrink = xp.maximum(1 - self.l1 * self.group_weights / (L * xp.maximum(norms, tiny)), xp.zeros_like(norms))
-        factor = self.spread(shrink)
+        factor = self.spread(_shrinkage(xp, L * norms, self.l1 * self.group_weights))
         return v * (factor if block is None else xp.take(factor, block))
 
     def _group_subgradient(self, x: Array, g: Array, block: Array | None) -> Array:
@@ -191,14 +189,10 @@ class Penalty:
         norms_x, norms_g = self.group_norms(whole_x), self.group_norms(whole_g)
         tiny = xp.asarray(xp.finfo(g.dtype).smallest_normal, dtype=g.dtype, device=self._device)
         weight = self.l1 * self.group_weights
-        moving = self.spread(xp.where(norms_x > 0, weight / xp.maximum(norms_x, tiny), xp.zeros_like(norms_x)))
-        resting = self.spread(
-            xp.where(
-                norms_x > 0,
-                xp.ones_like(norms_x),
-                xp.maximum(1 - weight / xp.maximum(norms_g, tiny), xp.zeros_like(norms_g)),
-            )
-        )
+        away = norms_x > 0
+        one, zero = xp.ones_like(norms_x), xp.zeros_like(norms_x)
+        moving = self.spread(xp.where(away, weight / xp.where(away, xp.maximum(norms_x, tiny), one), zero))
+        resting = self.spread(xp.where(away, one, _shrinkage(xp, norms_g, weight)))
         out = resting * whole_g + moving * whole_x
         return out if block is None else xp.take(out, block)
 
@@ -217,3 +211,9 @@ class Penalty:
         for number, group in enumerate(groups):
             group_of[to_host(group)] = number
         return self._xp.asarray(group_of, device=self._device)
+
+
+def _shrinkage(xp: Namespace, norms: Array, weight: Array) -> Array:
+    """Return max(1 - weight / norms, 0), which no quotient of a norm near zero may overflow."""
+    out = norms > weight
+    return xp.where(out, 1 - weight / xp.where(out, norms, xp.ones_like(norms)), xp.zeros_like(norms))

@@ -171,6 +171,13 @@ def test_groups_solve(kind, name):
             assert np.linalg.norm(g) <= 1 + 1e-6
 
 
+def test_heavy_weights_of_groups_at_zero_do_not_overflow():
+    problem = draw("least squares", 2, n=30, groups=[[0, 3], [1, 2, 6], [4, 5, 7]], l1=1e3)
+    res = bcd(problem)
+    assert res.success
+    assert not res.x.any()
+
+
 @pytest.mark.parametrize(
     ("rule", "name", "penalty"),
     [
