@@ -21,7 +21,7 @@ def test_python_examples_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -
     assert "Converged" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["linear_systems", "tuning"])
+@pytest.mark.parametrize("name", ["linear_systems", "sparse_models", "tuning"])
 def test_python_examples_of_a_guide_run_one_after_the_other(name: str) -> None:
     text = (ROOT / "docs" / "guide" / f"{name}.rst").read_text(encoding="utf-8")
     blocks = re.findall(r"^\.\. code-block:: python\n\n((?:(?:   .*)?\n)+)", text, re.MULTILINE)
