@@ -43,6 +43,11 @@ class Design:
         self.kernels = kernels.bind(xp)
 
     @property
+    def dropping_pays(self) -> bool:
+        """Whether products with fewer columns repay their copy: on a GPU they cost little more than a launch."""
+        return is_numpy(self.xp)
+
+    @property
     def nnz(self) -> int:
         """Number of stored entries."""
         return self.shape[0] * self.shape[1]

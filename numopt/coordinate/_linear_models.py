@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from numopt import kernels
-from numopt._array import add_at, is_array, is_linear_operator, is_numpy, is_sparse, namespace, scalars, to_host
+from numopt._array import add_at, is_array, is_linear_operator, is_sparse, namespace, scalars, to_host
 from numopt._core.validation import check_vector
 from numopt._typing import Array, Namespace
 from numopt.coordinate._design import Design, as_design
@@ -976,4 +976,4 @@ def _dot(xp: Namespace, a: Array, b: Array) -> float:
     """Return a' b: NumPy's dot adds pairwise in its blocks, single precision is widened first."""
     if a.dtype == xp.float32:
         return _total(xp, a * b)
-    return scalars(xp, xp.vecdot(a, b))[0] if not is_numpy(xp) else float(a @ b)
+    return scalars(xp, a @ b)[0]

@@ -148,8 +148,8 @@ class _Continuation:
         if self._solver is None or plain:
             return bcd(problem, start, tol=self._tol, time_limit=time_limit, **self._options)
         report = Report(problem, "lasso_path", tol=self._tol, time_limit=time_limit, **self._options)
-        origin = self._origin
-        report.set_reference(problem.certify(origin.x, origin.value, origin.derivative, origin.gradient))
+        if problem.has_dual:
+            report.set_reference_fun(self._origin.value)
         x, constant = (None, None) if start is None else (start.x, start.get("intercept"))
         with report.progress:
             return self._solver.solve(problem, problem.start(x), report, intercept=constant)

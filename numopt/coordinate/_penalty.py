@@ -109,7 +109,7 @@ class Penalty:
         return entries(self.l1), entries(self.lower), entries(self.upper)
 
     def candidates(self, x: Array, g: Array) -> Array:
-        """Return the coordinates whose minimal subgradient may differ from zero, in few passes where that is common."""
+        """Return the free coordinates and those with a minimal subgradient other than zero, often in few passes."""
         xp = self._xp
         plain = self.is_separable and not any(is_array(part) for part in (self.l1, self.lower, self.upper))
         if plain and self.upper == math.inf:
@@ -117,15 +117,19 @@ class Penalty:
                 return xp.nonzero((xp.abs(g) > self.l1) | (x != 0))[0]
             if self.lower == 0:
                 return xp.nonzero((g < -self.l1) | (x != 0))[0]
-        return xp.nonzero(self.min_subgradient(x, g) != 0)[0]
+        return xp.nonzero((self.min_subgradient(x, g) != 0) | self.is_free(x))[0]
+
+    def is_free(self, x: Array, block: Array | None = None) -> Array:
+        """Tell which coordinates are strictly within their bounds and, where absolute values count, not at zero."""
+        l1 = self.part(self.l1, block)
+        loose = (x != 0) if not is_array(l1) and l1 > 0 else (x != 0) | (l1 == 0)
+        if self.has_bounds:
+            loose = loose & (x > self.part(self.lower, block)) & (x < self.part(self.upper, block))
+        return loose
 
     def free(self, x: Array) -> Array:
-        """Return the coordinates strictly within their bounds and, where absolute values count, not at zero."""
-        xp = self._xp
-        loose = (x != 0) if not is_array(self.l1) and self.l1 > 0 else (x != 0) | (self.l1 == 0)
-        if self.has_bounds:
-            loose = loose & (x > self.lower) & (x < self.upper)
-        return xp.nonzero(loose)[0]
+        """Return the coordinates that `is_free` tells."""
+        return self._xp.nonzero(self.is_free(x))[0]
 
     def restrict(self, block: Array) -> "Penalty":
         """Return the penalty of some coordinates."""

@@ -113,6 +113,10 @@ class Report:
                 self._reference_fun = self._reference.fun
         return self._reference_fun
 
+    def set_reference_fun(self, fun: float) -> None:
+        """Take over the objective at P(0) from a solver that has computed it."""
+        self._reference_fun = fun
+
     def set_reference(self, certificate: Certificate) -> None:
         """Take over the certificate of P(0) from a solver that has computed it."""
         self._reference = certificate

@@ -35,7 +35,8 @@ _SLOW_GRAM = 2000
 class Look:
     """A point judged: objective, optimality, and the coordinates that violate it with how much.
 
-    `scale` is what the derivatives of the loss are multiplied with to be feasible in the dual.
+    `candidates` are ascending and hold those that `is_free` tells; `scale` is what the derivatives of the loss are
+    multiplied with to be feasible in the dual.
     """
 
     fun: float
@@ -45,6 +46,7 @@ class Look:
     floor: float
     candidates: Array
     violations: Array
+    is_free: Array
     correlations: Array
     scale: float = 1.0
 
@@ -99,7 +101,9 @@ class LinearState:
         v = problem.design.rmatvec(self._derivative)
         grad = v + problem.l2 * self.x if not _is_zero(problem.l2) else v
         candidates = problem.penalty.candidates(self.x, grad)
-        violations = problem.penalty.min_subgradient(xp.take(self.x, candidates), xp.take(grad, candidates), candidates)
+        x = xp.take(self.x, candidates)
+        violations = problem.penalty.min_subgradient(x, xp.take(grad, candidates), candidates)
+        is_free = problem.penalty.is_free(x, candidates)
         kkt = largest(xp, violations)
         fun = self.objective()
         gap = dual = math.nan
@@ -112,7 +116,7 @@ class LinearState:
             size, total = scalars(xp, xp.linalg.vector_norm(self._derivative), xp.sum(grad))
             floor = _ROUNDING * float(xp.finfo(problem.dtype).eps) * size * self._longest()
             kkt += 0 * total  # comparisons swallow NaN
-        return Look(fun, kkt, gap, dual, floor, candidates, violations, v, scale)
+        return Look(fun, kkt, gap, dual, floor, candidates, violations, is_free, v, scale)
 
     def objective(self) -> float:
         """Return F at the point."""
@@ -122,7 +126,7 @@ class LinearState:
         """Drop columns that the gap shows to be zero at the solution, save those `held` (of all columns), if many."""
         problem, xp = self.problem, self._xp
         penalty = problem.penalty
-        if not problem.has_dual or not _is_one_sided(penalty):
+        if not (problem.has_dual and problem.design.dropping_pays and _is_one_sided(penalty)):
             return False
         radius = math.sqrt(2 * look.gap)
         reach = radius * xp.sqrt(xp.maximum(problem.lipschitz - problem.l2, xp.zeros_like(problem.lipschitz)))
@@ -299,11 +303,13 @@ class QuadraticState:
         problem, xp = self.problem, self._xp
         grad = self._gradient
         candidates = problem.penalty.candidates(self.x, grad)
-        violations = problem.penalty.min_subgradient(xp.take(self.x, candidates), xp.take(grad, candidates), candidates)
+        x = xp.take(self.x, candidates)
+        violations = problem.penalty.min_subgradient(x, xp.take(grad, candidates), candidates)
+        is_free = problem.penalty.is_free(x, candidates)
         fun = self._fun + problem.penalty.value(self.x)
         (total,) = scalars(xp, xp.sum(grad))
         kkt = largest(xp, violations) + 0 * total
-        return Look(fun, kkt, math.nan, math.nan, self._floor, candidates, violations, grad)
+        return Look(fun, kkt, math.nan, math.nan, self._floor, candidates, violations, is_free, grad)
 
     def screen(self, look: Look, held: Array) -> bool:
         """Drop nothing: no dual is known."""

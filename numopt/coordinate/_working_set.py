@@ -110,34 +110,37 @@ class WorkingSetSolver:
                 if waited >= _PATIENCE + 2 or not state.moved:
                     return self._stalled(state, look), passes, changed
                 state.refresh()
-            support = state.problem.penalty.free(state.x)
+            support = xp.take(look.candidates, xp.nonzero(look.is_free)[0])
+            if state.columns is not None:
+                support = xp.take(state.columns, support)
             if support.shape[0] != previous.shape[0] or bool(xp.any(support != previous)):
                 changed, previous = done, support
-            if self._screens and state.screen(look, self._held(xp)):
-                support = state.problem.penalty.free(state.x)
-                previous = support
+            if self._screens and state.screen(look, self._held(state)):
                 look = state.look()
-            working = self._choose(state, look, support)
+            working = self._choose(state, look, int(support.shape[0]))
             state.improve(working, look, _INNER * look.kkt, self._pool, self._newton)
 
-    def _held(self, xp: Any) -> Array:
-        return xp.empty(0, dtype=xp.int64) if self._pool is None else xp.sort(self._pool.ids)
-
-    def _choose(self, state: LinearState | QuadraticState, look: Look, support: Array) -> Array:
-        """Return the support and the coordinates whose steps promise most, ascending."""
+    def _held(self, state: LinearState | QuadraticState) -> Array:
+        """Return the columns of the pool, ascending."""
         xp = state.problem.xp
-        candidates = look.candidates
+        if self._pool is None:
+            return xp.empty(0, dtype=xp.int64, device=state.problem.device)
+        return xp.sort(self._pool.ids)
+
+    def _choose(self, state: LinearState | QuadraticState, look: Look, n_free: int) -> Array:
+        """Return the support and the coordinates whose steps promise most, ascending."""
+        xp, problem = state.problem.xp, state.problem
         if self._size is None:
-            return xp.arange(state.x.shape[0], device=state.problem.device)
+            return xp.arange(state.x.shape[0], device=problem.device)
         smallest = _SMALLEST if self._size == "auto" else self._size
-        wanted = max(_GROWTH * int(support.shape[0]), smallest)
-        if candidates.shape[0] > wanted:
-            L = xp.take(state.problem.lipschitz, candidates)
-            promise = look.violations**2 / xp.where(L > 0, L, xp.ones_like(L))
-            # Those of the support come in anyway.
-            order = xp.argsort(promise, descending=True, stable=True)
-            candidates = xp.take(candidates, order[:wanted])
-        return xp.unique_values(xp.concat([candidates, support]))
+        wanted = max(_GROWTH * n_free, smallest)
+        if look.candidates.shape[0] <= wanted:
+            return look.candidates
+        L = xp.take(problem.lipschitz, look.candidates)
+        promise = look.violations**2 / xp.where(L > 0, L, xp.ones_like(L))
+        infinite = xp.asarray(math.inf, dtype=promise.dtype, device=problem.device)
+        order = xp.argsort(xp.where(look.is_free, infinite, promise), descending=True, stable=True)
+        return xp.take(look.candidates, xp.sort(order[:wanted]))
 
     @staticmethod
     def _stalled(state: LinearState | QuadraticState, look: Look) -> Status:
