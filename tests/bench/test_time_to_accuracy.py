@@ -244,11 +244,11 @@ def test_models_have_their_solvers():
 
 
 def test_hopeless_pairs_are_recorded_with_the_reason(monkeypatch: pytest.MonkeyPatch):
+    assert all(label in libsvm_case.PROBLEMS for label, _ in libsvm_case.LEFT_OUT)
     (run,) = plan("libsvm", problems=["lasso/breast_cancer/10"], solvers=["sklearn-lasso"])
     monkeypatch.setitem(libsvm_case.LEFT_OUT, (run.problem, run.solver), "takes too long.")
     with pytest.raises(peers.UnsuitableProblemError, match="left out: sklearn-lasso takes too long"):
         cases.get("libsvm").warm_up(run, None, peers.get(run.solver, "coordinate"))
-    assert all(label in libsvm_case.PROBLEMS for label, _ in libsvm_case.LEFT_OUT)
 
 
 def test_penalties_are_parts_of_the_least_that_makes_all_zero():
