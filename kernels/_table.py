@@ -425,8 +425,7 @@ KERNELS: dict[str, Kernel] = {
     "gram_descent_epochs": Kernel(
         "descent",
         {"k": "int"},
-        "Return how many epochs of gram_descent to run at a time, 0 where Newton steps alone are faster; a host "
-        "function.",
+        "Return how many epochs of gram_descent to run at a time; a host function.",
     ),
     "direct_support": Kernel(
         "descent",

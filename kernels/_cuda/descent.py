@@ -111,8 +111,8 @@ def gram_descent(
 
 
 def gram_descent_epochs(k: int) -> int:
-    """Return 0: coordinates that move wait for one another, so that an epoch is dearer than a factorisation."""
-    return 0
+    """Return 1: coordinates that move wait for one another, so that an epoch is dear."""
+    return 1
 
 
 def direct_support(k: int) -> int:

@@ -20,6 +20,8 @@ _LARGEST_SPARSE_GRAM = 1200
 _GRAM_ROW = 40.0
 # The same where columns are slow in any case: on a GPU.
 _LARGEST_DEVICE_GRAM = 20_000
+# Bytes of columns that a GPU may take as dense ones for their Gram matrix.
+_DENSE_BYTES = 1 << 32
 
 
 class Design:
@@ -287,6 +289,9 @@ class SparseDesign(Design):
     def extend_gram(self, H: Array, weights: Array | None = None) -> Array:
         """Return `gram`; only entries of the new columns are computed."""
         xp, (n, p), first = self.xp, self.shape, H.shape[0]
+        if self._multiplies_dense(n * p):
+            every = DenseDesign(self.A.toarray(order="F"), xp, self.dtype, self.device)
+            return every.extend_gram(H, weights)
         nnz = self.nnz
         out = xp.empty((p, p), dtype=self.dtype, device=self.device)
         out[:first, :first] = H
@@ -296,6 +301,10 @@ class SparseDesign(Design):
         scale = self._empty() if weights is None else weights
         self.kernels.csc_gram(*self._triple, scale, first, starts, places, work, out)
         return out
+
+    def _multiplies_dense(self, size: int) -> bool:
+        """Tell whether a Gram matrix is faster by dense products: on a GPU, as long as the columns fit well."""
+        return not is_numpy(self.xp) and 8 * size <= _DENSE_BYTES
 
     def descend(
         self,

@@ -21,7 +21,7 @@ from numopt.kernels import KernelSet
 
 __all__ = ["ColumnModel", "Effort", "GramModel"]
 
-# Epochs of coordinate descent between two looks at the support.
+# Epochs of coordinate descent by columns between two looks at the support.
 _EPOCHS = 3
 # Rounds of epochs and a Newton step; each makes progress, and the outer loop takes what there is.
 _ROUNDS = 200
@@ -29,8 +29,6 @@ _ROUNDS = 200
 _SLOW = 0.5
 # Largest support for Cholesky factors.
 _LARGEST_FACTOR = 3000
-# Part of a coordinate step by which a coordinate leaves a corner before a Newton step says how far it goes.
-_ENTRY = 0.01
 # Newton steps on one face, and the part of the decrease that a clipped one must keep.
 _FACE_STEPS = 60
 _CLIPPED = 0.3
@@ -75,16 +73,13 @@ class GramModel:
         k = self.x.shape[0]
         epochs, direct = self._kernels.gram_descent_epochs(k), self._kernels.direct_support(k)
         largest = max(direct, _LARGEST_FACTOR)
-        violations = xp.empty(max(epochs, _EPOCHS), dtype=xp.float64, device=self.x.device)
-        violation, slow = math.inf, False
+        violations = xp.empty(epochs, dtype=xp.float64, device=self.x.device)
+        violation = math.inf
         for _ in range(_ROUNDS):
             signs = xp.sign(self.x)
-            if newton and epochs == 0 and not slow:
-                self._enter(target)
-            else:
-                self._kernels.gram_descent(self.H, self._table, self.x, self.g, violations)
-                self.effort.epochs += violations.shape[0]
-                self.effort.updates += violations.shape[0] * k
+            self._kernels.gram_descent(self.H, self._table, self.x, self.g, violations)
+            self.effort.epochs += epochs
+            self.effort.updates += epochs * k
             free = self.penalty.free(self.x)
             previous = violation
             settled, violation = scalars(xp, xp.all(xp.sign(self.x) == signs), self._violation())
@@ -95,21 +90,9 @@ class GramModel:
             if newton and ripe and 0 < free.shape[0] <= largest:
                 self._newton(free)
                 (violation,) = scalars(xp, self._violation())
-            slow = violation > _SLOW * previous
             if not violation > target or (deadline is not None and deadline.expired()):
                 break
         return violation
-
-    def _enter(self, target: float) -> None:
-        """Move the coordinates that a corner or a bound should not hold a little off it, all at once."""
-        xp = self._xp
-        push = self.penalty.min_subgradient(self.x, self.g + self.l2 * self.x)
-        curvature = xp.linalg.diagonal(self.H) + self.l2
-        enters = (xp.abs(push) > target) & (curvature > 0) & ~self.penalty.is_free(self.x)
-        step = -_ENTRY * push / xp.where(curvature > 0, curvature, xp.ones_like(curvature))
-        move = self.penalty.project(self.x + xp.where(enters, step, xp.zeros_like(step))) - self.x
-        self.x += move
-        self.g += self.H @ move
 
     def _violation(self) -> Array:
         """Return the largest entry of the minimal subgradient."""

@@ -478,6 +478,7 @@ class LeastSquares(LinearModel):
     """
 
     is_quadratic = True
+    _known_sums: tuple[Array, float, float] | None = None
 
     def __init__(
         self,
@@ -518,14 +519,18 @@ class LeastSquares(LinearModel):
         return min(max(-product / squares, 0.0), limit) if squares > 0 else min(1.0, limit)
 
     def _dual_sums(self, derivative: Array) -> tuple[float, float]:
-        """Return sum s^2 / w and sum s b over the samples of positive weight."""
-        xp = self.xp
-        if self.sample_weight is None:
-            return _dot(xp, derivative, derivative), _dot(xp, derivative, self.y)
-        positive = self.sample_weight > 0
-        ones = xp.ones_like(derivative)
-        unweighted = derivative / xp.where(positive, self.sample_weight, ones)
-        return _dot(xp, derivative, unweighted), _dot(xp, derivative, self.y)
+        """Return sum s^2 / w and sum s b over the samples of positive weight; both are asked for twice in a row."""
+        if self._known_sums is None or self._known_sums[0] is not derivative:
+            xp, unweighted = self.xp, derivative
+            if self.sample_weight is not None:
+                positive = self.sample_weight > 0
+                unweighted = derivative / xp.where(positive, self.sample_weight, xp.ones_like(derivative))
+            if self.dtype == xp.float32:
+                squares, product = (xp.sum(derivative * other, dtype=xp.float64) for other in (unweighted, self.y))
+            else:
+                squares, product = derivative @ unweighted, derivative @ self.y
+            self._known_sums = (derivative, *scalars(xp, squares, product))
+        return self._known_sums[1:]
 
     def _balanced(self, derivative: Array) -> Array:
         xp = self.xp
