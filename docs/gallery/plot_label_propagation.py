@@ -3,8 +3,8 @@ Label propagation: forests instead of colours
 =============================================
 
 :func:`numopt.coordinate.label_propagation` continues a few labels to all nodes of a graph: every unknown label becomes
-the weighted mean of its neighbours'. We classify two half moons from a handful of labels, and then look at how fast block
-coordinate descent spreads labels over a lattice when its blocks are colours of the graph, or forests in it.
+the weighted mean of its neighbours'. We classify two half moons from a handful of labels, and then look at how fast
+block coordinate descent spreads labels over a lattice when its blocks are colours of the graph, or forests in it.
 """
 
 # %%
@@ -75,10 +75,10 @@ runs = {
 }
 
 # %%
-# A comb carries a label along a whole column in one update; a colour carries it to the next node. All updates cost about
-# the same. Relaxation helps as it does in successive over-relaxation. Conjugate gradients remain the method of choice for
-# one such system; the sweeps serve as their preconditioner
-# (:func:`numopt.coordinate.sweep_preconditioner`), or where bounds come in.
+# A comb carries a label along a whole column in one update; a colour carries it to the next node. Both kinds of update
+# take a time linear in their size. Relaxation helps as it does in successive over-relaxation. Conjugate gradients
+# remain the method of choice for such a system; sweeps over forests serve as a preconditioner as well
+# (:func:`numopt.coordinate.sweep_preconditioner`).
 
 fig, ax = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
 for name, run in runs.items():

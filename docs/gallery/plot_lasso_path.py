@@ -8,8 +8,8 @@ A Lasso path, and which point of it to take
 
    \min_{x, c} \; \tfrac12 \|A x + c - b\|^2 + \lambda \|x\|_1
 
-for a descending sequence of :math:`\lambda`, each problem from the solution of the one before. We draw the coefficients,
-check the certificates, and choose :math:`\lambda` on data that were kept apart.
+for a descending sequence of :math:`\lambda`, each problem from the solution of the one before. We draw the
+coefficients, check the certificates, and choose :math:`\lambda` on data that were kept apart.
 """
 
 # %%
@@ -35,8 +35,9 @@ print(f"{path.l1s.size} solutions in {path.time * 1e3:.0f} ms, {path.npass.sum()
 print(f"all converged: {path.success}")
 
 # %%
-# From left to right the penalty falls from ``l1_max``, where all coefficients are zero, to a thousandth of it. The curves
-# are piecewise linear in :math:`\lambda`. A coefficient may leave the model again: columns stand in for each other.
+# From left to right the penalty falls from ``l1_max``, where all coefficients are zero, to a thousandth of it. The
+# curves are piecewise linear in :math:`\lambda`. A coefficient may leave the model again: columns stand in for each
+# other.
 
 errors = np.mean((X[test] @ path.coefs + path.intercepts - y[test, None]) ** 2, axis=0)
 best = int(np.argmin(errors))
@@ -59,8 +60,8 @@ plt.show()
 print(f"best: l1 = {path.l1s[best]:.1f}, {path.n_active[best]} of {X.shape[1]} coefficients")
 
 # %%
-# Every solution has a certificate: its objective is at most ``gap`` above the minimum. Relative to the objective at zero
-# all gaps are below the tolerance.
+# Every solution has a certificate: its objective is at most ``gap`` above the minimum. Relative to the objective at
+# zero all gaps are below the tolerance.
 
 at_zero = 0.5 * np.sum((y[train] - y[train].mean()) ** 2)
 print(f"largest gap: {np.nanmax(path.gaps) / at_zero:.1e} of the objective at zero")

@@ -3,8 +3,8 @@ Who finds the support, and when
 ===============================
 
 The solution of a Lasso has few coefficients that are not zero. A method that has found out which ones solves a small
-smooth problem from then on. We watch block coordinate descent on the way there, with blocks chosen greedily or at random,
-and with second-order or gradient steps on them.
+smooth problem from then on. We watch block coordinate descent on the way there, with blocks chosen greedily or at
+random, and with second-order or gradient steps on them.
 """
 
 # %%
