@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from scipy.optimize import NonlinearConstraint
 from scipy.sparse.linalg import aslinearoperator
 
-from numopt import linear, ot, sketched_newton
+from numopt import coordinate, linear, ot, sketched_newton
 from numopt.sketching import kaczmarz, sketch_and_project
 from numopt.tuning import BanditTuner, solve_sequence
 
@@ -91,6 +91,34 @@ def _relaxation(solver: Callable[..., Any]) -> dict[str, Solve]:
     }
 
 
+def _model(solver: str, convert: Callable[[Any], Any], xp: Any = np, dtype: Any = np.float64) -> Any:
+    """A linear model with ten samples and four features."""
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((10, 4))
+    b = A @ np.asarray([2.0, 0.0, -1.0, 0.0]) + 0.1 * rng.standard_normal(10)
+    A, b = xp.asarray(A, dtype=dtype), xp.asarray(b, dtype=dtype)
+    tol = 1e-3 if np.dtype(dtype).itemsize == 4 else 1e-8
+    if solver == "nnls":
+        return coordinate.nnls(convert(A), b, tol=tol, return_result=True)
+    if solver == "logistic":
+        return coordinate.logistic(convert(A), xp.sign(b), l1=0.1, tol=tol)
+    if solver == "multinomial":
+        return coordinate.multinomial(convert(A), (b > -1).astype(xp.int64) + (b > 1), l1=0.1, tol=tol)
+    if solver == "bvls":
+        return coordinate.bvls(convert(A), b, (-1.0, 1.0), tol=tol)
+    if solver == "bcd":
+        # Any named choice takes the general loop, which the others do not.
+        return coordinate.bcd(coordinate.LeastSquares(convert(A), b, l1=0.5), block_size=2, tol=tol)
+    return coordinate.lasso(convert(A), b, 0.5, tol=tol)
+
+
+def _labels(convert: Callable[[Any], Any], xp: Any = np, dtype: Any = np.float64) -> Any:
+    """A path of five nodes with labels at its ends."""
+    W = xp.eye(5, k=1, dtype=dtype) + xp.eye(5, k=-1, dtype=dtype)
+    labels = xp.asarray([0.0, np.nan, np.nan, np.nan, 4.0], dtype=dtype)
+    return coordinate.label_propagation(convert(W), labels, tol=1e-4)
+
+
 def capabilities() -> dict[str, dict[str, Solve]]:
     """Solver -> column -> a solve that must succeed; a column left out is not supported."""
     projections = {
@@ -111,6 +139,16 @@ def capabilities() -> dict[str, dict[str, Solve]]:
         }
         for solver in ("solve", "solve_points", "solve_batch")
     }
+    models = {
+        f"coordinate.{solver}": {
+            "NumPy": lambda solver=solver: _model(solver, _same),
+            "CuPy": lambda solver=solver: _model(solver, _same, _cupy()),
+            "sparse": lambda solver=solver: _model(solver, sp.csc_array),
+            "operator": lambda solver=solver: _model(solver, aslinearoperator),
+            "float32": lambda solver=solver: _model(solver, _same, dtype=np.float32),
+        }
+        for solver in ("bcd", "lasso", "logistic", "multinomial", "nnls", "bvls")
+    }
     return {
         "sketched_newton": {
             "NumPy": lambda: _circle(_same),
@@ -120,6 +158,13 @@ def capabilities() -> dict[str, dict[str, Solve]]:
             "float32": lambda: _circle(_same, dtype=np.float32),
         },
         **projections,
+        **models,
+        "coordinate.label_propagation": {
+            "NumPy": lambda: _labels(_same),
+            "CuPy": lambda: _labels(_same, _cupy()),
+            "sparse": lambda: _labels(sp.csr_array),
+            "float32": lambda: _labels(_same, dtype=np.float32),
+        },
         **transport,
         "linear.sor": _relaxation(linear.sor) | {"batch": lambda: linear.sor(*_definite(_same, n_systems=3))},
         "linear.ssor": _relaxation(linear.ssor),
