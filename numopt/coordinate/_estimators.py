@@ -155,7 +155,7 @@ class BCDLasso(_LinearRegressor):
         Passes taken.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : array of shape (n_features_in_,)
+    feature_names_in_ : array of shape (n_features,)
         Their names, where X had names that are all strings.
 
     See Also
@@ -255,7 +255,7 @@ class BCDElasticNet(_LinearRegressor):
         Passes taken.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : array of shape (n_features_in_,)
+    feature_names_in_ : array of shape (n_features,)
         Their names, where X had names that are all strings.
 
     See Also
@@ -345,7 +345,7 @@ class BCDNNLS(_LinearRegressor):
         Passes taken.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : array of shape (n_features_in_,)
+    feature_names_in_ : array of shape (n_features,)
         Their names, where X had names that are all strings.
 
     See Also
@@ -431,7 +431,7 @@ class BCDLogisticRegression(ClassifierMixin, _Estimator):  # type: ignore[misc]
         Passes taken.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : array of shape (n_features_in_,)
+    feature_names_in_ : array of shape (n_features,)
         Their names, where X had names that are all strings.
 
     See Also
@@ -632,7 +632,7 @@ class BCDLabelPropagation(ClassifierMixin, _Estimator):  # type: ignore[misc]
         Passes taken, of the class with most.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : array of shape (n_features_in_,)
+    feature_names_in_ : array of shape (n_features,)
         Their names, where X had names that are all strings.
 
     See Also

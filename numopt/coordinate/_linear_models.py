@@ -613,7 +613,7 @@ class Logistic(LinearModel):
 
     @functools.cached_property
     def cubic(self) -> Array:
-        """Bounds sum_i w_i |a_ij|^3 / (6 sqrt 3)."""
+        """Bounds ``sum_i w_i |a_ij|^3 / (6 sqrt 3)``."""
         return self._absolute_cubes() / (6 * math.sqrt(3))
 
     def block_cubic(self, block: Array) -> float:

@@ -119,7 +119,7 @@ class Smooth(Problem):
 
     @functools.cached_property
     def gershgorin(self) -> Array:
-        """Bounds |H_ij| <= sqrt(L_i L_j), summed over j."""
+        """Bounds ``|H_ij| <= sqrt(L_i L_j)``, summed over j."""
         roots = self.xp.sqrt(self.lipschitz)
         return roots * self.xp.sum(roots)
 
