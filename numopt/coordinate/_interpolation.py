@@ -8,6 +8,7 @@ from numopt._array import scalars
 from numopt._core.timer import Deadline
 from numopt._linalg import cho_factor, cho_solve
 from numopt._typing import Array
+from numopt.coordinate._design import DenseDesign
 from numopt.coordinate._linear_models import LeastSquares
 
 __all__ = ["interpolate"]
@@ -52,4 +53,4 @@ def interpolate(problem: Any, x: Array, deadline: Deadline) -> Array:
 def _may_interpolate(problem: LeastSquares) -> bool:
     penalty, (n, p) = problem.penalty, problem.design.shape
     plain = isinstance(problem.l2, float | int) and problem.l2 == 0 and not penalty.has_l1 and not problem.intercept
-    return plain and penalty.has_bounds and not problem.design.is_sparse and p >= _WIDE * n
+    return plain and penalty.has_bounds and isinstance(problem.design, DenseDesign) and p >= _WIDE * n

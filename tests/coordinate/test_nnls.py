@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.sparse as sp
+from scipy.sparse.linalg import aslinearoperator
 
 from numopt import Status
 from numopt.coordinate import nnls
@@ -56,6 +57,14 @@ def test_takes_other_forms_of_the_matrix(convert):
     A, b = data(5, (30, 12))
     A[np.abs(A) < 0.5] = 0
     np.testing.assert_allclose(nnls(convert(A), b)[0], nnls(A, b)[0], atol=1e-7)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sp.csc_array, aslinearoperator])
+def test_wide_matrices_of_any_form_interpolate(convert):
+    A = np.abs(np.random.default_rng(7).standard_normal((15, 60)))
+    x, rnorm = nnls(convert(A), A @ np.ones(60))
+    assert np.all(x >= 0)
+    assert rnorm <= 1e-8
 
 
 def test_integers_lists_and_columns_as_in_scipy():
