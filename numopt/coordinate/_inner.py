@@ -9,17 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from numpy.linalg import LinAlgError
-
 from numopt._array import add_at, scalars
 from numopt._core.timer import Deadline
-from numopt._linalg import cho_factor, cho_solve
 from numopt._typing import Array, Namespace
 from numopt.coordinate._design import Design
+from numopt.coordinate._face import Face, minimise_on_face
 from numopt.coordinate._penalty import Penalty
 from numopt.kernels import KernelSet
 
-__all__ = ["ColumnModel", "Effort", "GramModel"]
+__all__ = ["ColumnModel", "Effort", "GramModel", "conjugate_gradients"]
 
 # Epochs of coordinate descent by columns between two looks at the support.
 _EPOCHS = 3
@@ -29,9 +27,8 @@ _ROUNDS = 200
 _SLOW = 0.5
 # Largest support for Cholesky factors.
 _LARGEST_FACTOR = 3000
-# Newton steps on one face, and the part of the decrease that a clipped one must keep.
-_FACE_STEPS = 60
-_CLIPPED = 0.3
+# Factors for one face.
+_FACTORS = 60
 # Part of the signs that may still change when a Newton step by columns is worth while.
 _UNSETTLED = 0.01
 # The largest change of an epoch must be this part of the target to stand for what it underestimates.
@@ -100,39 +97,23 @@ class GramModel:
         return xp.max(xp.abs(self.penalty.min_subgradient(self.x, self.g + self.l2 * self.x)))
 
     def _newton(self, free: Array) -> None:
-        """Minimise over the free coordinates within their signs and bounds: Newton steps, each on what is still free.
-
-        A step that leaves the face is clipped to it, where that keeps much of the decrease, or cut where it leaves.
-        """
+        """Minimise over the free coordinates within their signs and bounds, with a new factor as often as it is due."""
         xp = self._xp
-        for _ in range(_FACE_STEPS):
+        for _ in range(_FACTORS):
             face = Face(xp, self._table, self.x, self.g, free)
-            direction = _solve(xp, xp.take(xp.take(self.H, free, axis=0), free, axis=1), face.l2, face.descent)
-            step = face.project(direction)
-            move, change = self._change(free, step)
-            curved = xp.take(change, free) + face.l2 * step
-            model, best, inside = scalars(
-                xp,
-                xp.sum(step * (0.5 * curved - face.descent)),
-                -0.5 * xp.sum(direction * face.descent),
-                xp.all(step == direction),
-            )
-            if not inside and not model < _CLIPPED * best:
-                move, change = self._change(free, face.shorten(direction))
-            self.x += move
-            self.g += change
+            H = xp.take(xp.take(self.H, free, axis=0), free, axis=1)
+            step, finished = minimise_on_face(xp, H, face)
+            move = xp.zeros_like(self.x)
+            add_at(move, free, step)
+            # Rounding must not keep a coordinate off the end of its face.
+            add_at(self.x, free, face.x - xp.take(self.x, free))
+            self.g += self.H @ move
             self.effort.newton += 1
-            if inside:
+            if finished:
                 break
             free = self.penalty.free(self.x)
             if not free.shape[0]:
                 break
-
-    def _change(self, free: Array, step: Array) -> tuple[Array, Array]:
-        """Return a step in all coordinates, and its change of the gradient."""
-        move = self._xp.zeros_like(self.x)
-        add_at(move, free, step)
-        return move, self.H @ move
 
 
 class ColumnModel:
@@ -219,7 +200,7 @@ class ColumnModel:
             return out - sums * xp.sum(means * d) if centred else out
 
         diagonal = xp.take(self._curvature, free) + face.l2
-        direction = _conjugate_gradients(xp, product, face.descent, diagonal)
+        direction = conjugate_gradients(xp, product, face.descent, diagonal)
         step = face.project(direction)
         model, inside = scalars(xp, xp.sum(step * (0.5 * product(step) - face.descent)), xp.all(step == direction))
         if not inside and not model < 0:
@@ -230,65 +211,7 @@ class ColumnModel:
             self._offset -= xp.astype(xp.sum(means * step), xp.float64)
 
 
-class Face:
-    """The free coordinates within the orthant and the bounds that they are in, where the objective is quadratic.
-
-    Attributes
-    ----------
-    l2, descent : array
-        Of the free coordinates the weights of the squares, and minus the gradient of the objective.
-    """
-
-    def __init__(self, xp: Namespace, table: Array, x: Array, g: Array, free: Array) -> None:
-        self._xp = xp
-        l1, self.l2, lower, upper = (xp.take(table[row, :], free) for row in range(4))
-        self._x = xp.take(x, free)
-        signs = xp.sign(self._x)
-        self.descent = -(xp.take(g, free) + self.l2 * self._x + l1 * signs)
-        zero = xp.zeros_like(self._x)
-        # Only an absolute value makes zero a corner.
-        self._lower = xp.where((l1 > 0) & (signs > 0), xp.maximum(lower, zero), lower)
-        self._upper = xp.where((l1 > 0) & (signs < 0), xp.minimum(upper, zero), upper)
-
-    def project(self, direction: Array) -> Array:
-        """Return the step to the point of the face that is nearest to the end of the direction."""
-        xp = self._xp
-        end = self._x + direction
-        nearest = xp.minimum(xp.maximum(end, self._lower), self._upper)
-        return xp.where(nearest == end, direction, nearest - self._x)
-
-    def shorten(self, direction: Array) -> Array:
-        """Return the longest multiple of the direction, at most itself, that stays on the face."""
-        xp = self._xp
-        one = xp.ones_like(direction)
-        room = xp.where(direction > 0, self._upper - self._x, self._lower - self._x)
-        ratios = xp.where(direction != 0, room / xp.where(direction != 0, direction, one), one)
-        return xp.minimum(xp.min(ratios), one) * direction
-
-
-def _solve(xp: Namespace, H: Array, l2: Array, b: Array) -> Array:
-    """Solve (H + diag(l2)) d = b, overwriting H; a singular matrix gets the least ridge that a factorisation takes."""
-    _add_to_diagonal(xp, H, l2)
-    ridge, added = 0.0, 0.0
-    for _ in range(12):
-        try:
-            return cho_solve(cho_factor(H), b)
-        except LinAlgError:
-            if ridge == 0:
-                (trace,) = scalars(xp, xp.sum(xp.linalg.diagonal(H)))
-            ridge = max(10 * ridge, 4 * float(xp.finfo(H.dtype).eps) * trace)
-            _add_to_diagonal(xp, H, ridge - added)
-            added = ridge
-    return xp.zeros_like(b)
-
-
-def _add_to_diagonal(xp: Namespace, H: Array, values: Any) -> None:
-    """Add numbers to the diagonal, without an array of the size of H."""
-    entries = xp.reshape(H, (-1,), copy=False)
-    entries[:: H.shape[0] + 1] += values
-
-
-def _conjugate_gradients(xp: Namespace, product: Callable[[Array], Array], b: Array, diagonal: Array) -> Array:
+def conjugate_gradients(xp: Namespace, product: Callable[[Array], Array], b: Array, diagonal: Array) -> Array:
     """Solve roughly, with the diagonal as preconditioner; what comes is a descent direction wherever it ends."""
     positive = diagonal > 0
     inverse = xp.where(positive, 1 / xp.where(positive, diagonal, xp.ones_like(diagonal)), xp.zeros_like(diagonal))

@@ -18,8 +18,9 @@ from numopt._core.status import Status
 from numopt._linalg import top_k
 from numopt._typing import Array
 from numopt.coordinate._design import Design, SparseDesign
+from numopt.coordinate._face import Face
 from numopt.coordinate._hessians import MultinomialHessian
-from numopt.coordinate._inner import Face, GramModel, _conjugate_gradients
+from numopt.coordinate._inner import GramModel, conjugate_gradients
 from numopt.coordinate._line_search import backtrack
 from numopt.coordinate._linear_models import Multinomial
 from numopt.coordinate._report import Report
@@ -379,7 +380,7 @@ class _Model:
         def product(d: Array) -> Array:
             return xp.take(xp.reshape(self.design.rmatmat(curve(d)), (-1,)), flat) + face.l2 * d
 
-        direction = _conjugate_gradients(xp, product, face.descent, xp.take(curvature, free) + face.l2)
+        direction = conjugate_gradients(xp, product, face.descent, xp.take(curvature, free) + face.l2)
         step = face.project(direction)
         change = curve(step)
         bent = xp.take(xp.reshape(self.design.rmatmat(change), (-1,)), flat) + face.l2 * step
