@@ -82,6 +82,8 @@ def solve_blocks(
     problem, secant = _with_constants(problem, x0, update, lipschitz)
     blocks = make_partition(problem, partition, block_size, generator, order=chosen.get("order", "lipschitz"))
     cache = BlockCache(problem, blocks)
+    if update == "auto" and selection.startswith("tree") and problem.penalty.is_zero:
+        update = "message_passing"  # the blocks are forests, which the partition does not tell
     change = make_update(
         problem, blocks, update, lipschitz=lipschitz, line_search=line_search, options=chosen, cache=cache
     )

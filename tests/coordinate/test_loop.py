@@ -156,6 +156,14 @@ def test_relaxation_speeds_up_colours():
     assert counts[1] < 0.5 * counts[0]
 
 
+def test_greedy_forests_are_solved_by_messages():
+    runs = [
+        bcd(lattice(12), partition="variable", selection="tree", update=update, maxiter=20)
+        for update in ("auto", "message_passing")
+    ]
+    np.testing.assert_array_equal(runs[0].x, runs[1].x)
+
+
 @pytest.mark.parametrize("kind", ["least squares", "logistic", "quadratic"])
 @pytest.mark.parametrize("name", ["gradient", "exact", "prox_newton"])
 def test_groups_solve(kind, name):
