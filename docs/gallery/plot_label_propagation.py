@@ -48,7 +48,8 @@ print(f"{np.mean((res.x > 1.5) == (truth > 1.5)):.1%} on the side that they were
 #
 # * ``'redblack'``: the two colours of a chess board; each node is set to the mean of its neighbours;
 # * ``'tree_partition'``: a few forests, each solved exactly by a pass from the leaves to the roots and one back;
-# * two combs, which we write down: the first row with every other column, and the rest. They are forests, too.
+# * two combs, which we write down: the first row with every other column, and the rest. They are forests, too;
+# * ``selection='tree'``: a new forest in each iteration, grown from the nodes with the largest gradients.
 
 lattice = lattice_labels_data(50, 100)
 direct = label_propagation(lattice.W, lattice.labels, tol=1e-10)
@@ -62,6 +63,7 @@ partitions = {
     "red-black": {"partition": "redblack"},
     "forests": {"partition": "tree_partition"},
     "combs": {"partition": combs, "selection": "cyclic", "update": "message_passing"},
+    "greedy forests": {"partition": "variable", "selection": "tree"},
     "combs, omega 1.6": {
         "partition": combs,
         "selection": "cyclic",
