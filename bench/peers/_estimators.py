@@ -31,7 +31,7 @@ class Estimator(coordinate.CoordinateSolver):
             raise UnsuitableProblemError(f"{self.name} has no problem with the penalty {wanted}.")
         if task.path and not self.takes_paths:
             raise UnsuitableProblemError(f"{self.name} has no paths.")
-        self.tol = self.settings.tol
+        self.tol: Any = self.settings.tol
         self._A, self._b = stored(host(task.A), self.by), np.asarray(host(task.b), dtype=np.float64)
 
     @abstractmethod
@@ -59,7 +59,7 @@ class GraphSystem(coordinate.CoordinateSolver):
     def prepare(self) -> None:
         from numopt.bench.families.coordinate._judge import reduced
 
-        self.tol = self.settings.tol
+        self.tol: Any = self.settings.tol
         task = self.task
         system, _, _ = reduced(task, np.where(task.mask, task.b, 0.0))
         self._Q, self._c = system.A, system.b

@@ -14,6 +14,7 @@ from numopt.coordinate._linear_models import LinearModel, Multinomial
 from numopt.coordinate._problem import Problem
 from numopt.coordinate._quadratic import Quadratic
 from numopt.coordinate._report import Report
+from numopt.coordinate._scaling import check_scale, scaled_problem, unscaled_callback, unscaled_result
 
 __all__ = ["OPTIONS", "bcd"]
 
@@ -95,7 +96,8 @@ def bcd(
     rng : None, int, SeedSequence or Generator
         Source of random blocks.
     x_scale : array of the shape of the unknowns, optional
-        Work on ``x / x_scale``; positive.
+        Work on ``x / x_scale``, in whose units `tol` is then meant; positive. For LeastSquares, Logistic and quadratics
+        with stored matrices.
     options : mapping, optional
         ``norm`` ('l2', 'l1': of the scores of 'gs', 'gsl', 'gsd'), ``gsd_diag`` ('lipschitz', 'block', 'gershgorin'),
         ``batch`` (score so many random blocks only), ``shrink`` (0.8; of estimated constants after a step), ``omega``
@@ -169,6 +171,19 @@ def bcd(
             "`problem` must be a problem of numopt.coordinate (LeastSquares, Logistic, Multinomial, Quadratic, "
             f"LabelPropagation, Smooth), got {type(problem).__name__}."
         )
+    if x_scale is not None:
+        scale = check_scale(problem, x_scale)
+        start, constant = _start(problem, x0)
+        if constant is not None:
+            start = OptimizeResult({"x": start / scale, "intercept": constant})
+        result = bcd(
+            scaled_problem(problem, scale), start if constant is not None else start / scale, partition=partition,
+            block_size=block_size, selection=selection, update=update, tol=tol, maxiter=maxiter, max_passes=max_passes,
+            line_search=line_search, lipschitz=lipschitz, working_set=working_set, screening=screening,
+            active_set=active_set, rng=rng, options=options, callback=unscaled_callback(callback, scale),
+            history=history, time_limit=time_limit, verbose=verbose, checkpoint=checkpoint,
+        )  # fmt: skip
+        return unscaled_result(problem, result, scale)
     chosen = _check_options(options)
     for name, value in (("selection", selection), ("update", update)):
         if not isinstance(value, str):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from numopt import kernels
-from numopt._array import device_of, is_linear_operator, is_numpy, is_sparse, namespace
+from numopt._array import contiguous, device_of, is_linear_operator, is_numpy, is_sparse, namespace
 from numopt._core.validation import check_matrix
 from numopt._typing import Array, Namespace
 
@@ -261,7 +261,7 @@ class SparseDesign(Design):
         if not self._has_columns:
             return self._given.T @ v
         out = self.xp.empty(self.shape[1], dtype=self.dtype, device=self.device)
-        self.kernels.column_dots(*self._triple, v, out)
+        self.kernels.column_dots(*self._triple, contiguous(v), out)
         return out
 
     def rmatmat(self, V: Array) -> Array:

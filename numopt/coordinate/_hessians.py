@@ -8,7 +8,7 @@ eliminated, C less its part along the constant vectors.
 from abc import ABC, abstractmethod
 from typing import Any
 
-from numopt._array import is_array, is_numpy, scalars
+from numopt._array import contiguous, is_array, is_numpy, scalars
 from numopt._linalg import weighted_gram_dense
 from numopt._typing import Array
 from numopt.coordinate._design import DenseDesign, SparseDesign
@@ -278,7 +278,7 @@ class MultinomialHessian(Hessian):
     def curve(self, moved: Array) -> Array:
         """Return C times margins."""
         out = self.xp.empty((moved.shape[0], self.n_classes), dtype=moved.dtype, device=self.problem.device)
-        self.problem._kernels.softmax_product(self.probabilities, self._sample_weight, moved, out)
+        self.problem._kernels.softmax_product(self.probabilities, self._sample_weight, contiguous(moved), out)
         return out
 
     def _flat(self, X: Array) -> Array:

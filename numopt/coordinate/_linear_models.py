@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from numopt import kernels
-from numopt._array import add_at, is_array, is_linear_operator, is_sparse, namespace, scalars, to_host
+from numopt._array import add_at, contiguous, is_array, is_linear_operator, is_sparse, namespace, scalars, to_host
 from numopt._core.validation import check_vector
 from numopt._typing import Array, Namespace
 from numopt.coordinate._design import Design, as_design
@@ -224,7 +224,7 @@ class LinearModel(Problem):
         if not penalty.is_separable:
             excess = penalty.group_norms(u) - penalty.l1 * penalty.group_weights
             excess = xp.maximum(excess, xp.zeros_like(excess))
-            return scalars(xp, xp.sum(excess * excess))[0] / (2 * self.l2)
+            return float(scalars(xp, xp.sum(excess * excess))[0] / (2 * self.l2))
         soft = xp.sign(u) * xp.maximum(xp.abs(u) - penalty.l1, xp.zeros_like(u))
         zero = xp.zeros_like(u)
 
@@ -749,6 +749,7 @@ class Multinomial(LinearModel):
         """Return the loss, its derivatives (n_samples, n_classes) in the margins, and the probabilities."""
         xp = self.xp
         loss = xp.empty(margins.shape[0], dtype=self.dtype, device=self.device)
+        margins = contiguous(margins)  # products with sparse matrices may come by columns
         probabilities = xp.empty_like(margins)
         self._kernels.softmax_terms(margins, self.y, loss, probabilities)
         derivative = probabilities - self.indicators
@@ -932,9 +933,9 @@ class MultinomialPoint(LinearPoint):
 
 
 def _design_of(A: Any, target: Any, check_finite: bool) -> tuple[Design, Namespace]:
+    xp = namespace(A, target)
     if not (is_array(A) or is_sparse(A) or is_linear_operator(A)):
         A = np.asarray(A)
-    xp = namespace(A, target if is_array(target) else None)
     if is_array(A) and A.ndim != 2:
         raise ValueError(f"`A` must be a 2-D array, got shape {tuple(A.shape)}.")
     return as_design(A, check_finite=check_finite), xp

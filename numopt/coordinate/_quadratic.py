@@ -90,9 +90,9 @@ class Quadratic(Problem):
         symmetrize: bool = False,
         check_finite: bool = True,
     ) -> None:
+        xp = namespace(Q, c)
         if not (is_array(Q) or is_sparse(Q) or is_linear_operator(Q)):
             Q = np.asarray(Q)
-        xp = namespace(Q, c if is_array(c) else None)
         if is_linear_operator(Q):
             if len(Q.shape) != 2 or Q.shape[0] != Q.shape[1]:
                 raise ValueError(f"`Q` must be square, got shape {tuple(Q.shape)}.")
@@ -237,6 +237,9 @@ class QuadraticPoint(Point):
     """A point of a quadratic: tracks the gradient, at the cost of the columns of each block that moves."""
 
     problem: Quadratic
+    _value: float
+    _gradient: Array
+    _known: tuple[Array, Array, Array] | None
 
     def __init__(self, problem: Quadratic, x: Array) -> None:
         super().__init__(problem, x)
@@ -278,7 +281,7 @@ class QuadraticPoint(Point):
             self.x
         )
         self._gradient = product - problem.c + problem.l2 * self.x
-        self._known: tuple[Array, Array, Array] | None = None
+        self._known = None
 
     def _product(self, block: Array, d: Array) -> Array:
         """Return Q U_b d, remembered from the trial to the move."""
@@ -339,8 +342,9 @@ class LabelPropagation(Quadratic):
         if not (is_array(W) or is_sparse(W)):
             if is_linear_operator(W):
                 raise TypeError("`W` must be an array or a sparse matrix: label propagation needs its entries.")
+            namespace(W)  # a TypeError for arrays of libraries that are not supported
             W = np.asarray(W)
-        xp = namespace(W, labels if is_array(labels) else None)
+        xp = namespace(W, labels)
         W = check_matrix(W, "W", allow_sparse=True)
         if W.shape[0] != W.shape[1]:
             raise ValueError(f"`W` must be square, got shape {tuple(W.shape)}.")
@@ -348,6 +352,8 @@ class LabelPropagation(Quadratic):
         n = int(W.shape[0])
         values = check_vector(labels, "labels", xp=xp, dtype=W.dtype, finite=False, size=n)
         known = ~xp.isnan(values) if mask is None else _mask(mask, xp, n, values)
+        if bool(xp.all(known)):
+            raise ValueError("`mask` must be False (or `labels` NaN) for at least one node: all labels are known.")
         if not bool(xp.any(known)):
             raise ValueError("`mask` must be True (or `labels` a number) for at least one node: no label is known.")
         if not bool(xp.all(xp.isfinite(xp.where(known, values, xp.zeros_like(values))))):
@@ -358,7 +364,7 @@ class LabelPropagation(Quadratic):
         self._labels = xp.where(known, values, xp.zeros_like(values))
         Q, c = self._reduced(W, xp)
         super().__init__(Q, c, l2=l2, check_finite=False)
-        if self.l2 == 0 and self.n_variables:
+        if self.l2 == 0:
             self._check_components(Q)
 
     def expand(self, x: Array) -> Array:

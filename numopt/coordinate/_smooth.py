@@ -176,6 +176,8 @@ class SmoothPoint(Point):
     """A point of a user's function: nothing is tracked but its value."""
 
     problem: Smooth
+    _value: float | None
+    _gradient: Array | None
 
     def __init__(self, problem: Smooth, x: Array) -> None:
         super().__init__(problem, x)
@@ -226,5 +228,5 @@ class SmoothPoint(Point):
 
     def refresh(self) -> None:
         """Forget what is known of x."""
-        self._value: float | None = None
-        self._gradient: Array | None = None
+        self._value = None
+        self._gradient = None
