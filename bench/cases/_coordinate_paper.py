@@ -101,7 +101,7 @@ def _matrix(figure: int, data: str, size: int, target: float | None = None) -> P
     variable = _variable((*NORMED, "gsq_iht"), size, update="matrix")
     fixed = _fixed((*NORMED, "gsq"), "sort", size, update="matrix")
     if data == "D":
-        # Hardly any L_i differ there: what the authors' unstable sort makes of them is like these.
+        # Hardly any L_i differ there, and sorting keeps neighbours together: these show what mixing them does.
         fixed |= _fixed((*NORMED, "gsq"), "average", size, update="matrix")
     return Panel(figure, data, size, {**variable, **fixed}, target)
 

@@ -350,13 +350,16 @@ def test_orders_are_those_of_values_that_differ_enough():
     assert row[3:] == ["-", "1/1", ""]
 
 
-def test_rules_that_draw_meet_a_value_with_some_of_their_runs():
+def test_rules_that_draw_are_judged_by_their_median_or_their_range():
     label = "fig13/A/100/gradient-variable"
-    runs = [curve_record(label, error=error, seed=seed) for seed, error in enumerate((3e3, 4e3, 1.1e4))]
-    assert agreement_of(*runs)[0][3] == "1/1"
-    assert agreement_of(*runs[:2])[0][3] == "0/1"
-    assert _paper.tables(runs)[1].rows == [["gradient-variable", "3000 - 1.1e4 [2e4]"]]
-    assert _paper.tables(runs)[1].rows[0][0] == "gradient-variable"
+
+    def runs(*errors: float) -> list[Any]:
+        return [curve_record(label, error=error, seed=seed) for seed, error in enumerate(errors)]
+
+    assert agreement_of(*runs(3e3, 4e3, 1.1e4))[0][3] == "0/1"  # one seed of three is no agreement
+    assert agreement_of(*runs(3e3, 1.1e4, 1.2e4))[0][3] == "1/1"
+    assert agreement_of(*runs(3e3, 4e3, 2.1e4))[0][3] == "1/1"
+    assert _paper.tables(runs(3e3, 1.1e4))[1].rows == [["gradient-variable", "3000 - 1.1e4 [2e4]"]]
 
 
 def test_failed_runs_are_shown_and_not_judged():
@@ -392,7 +395,8 @@ def test_figures_mark_published_values():
     assert set(drawn) == {"fig5", "fig6", "fig7", "fig9"}
     assert "gsd-variable 0.08 (published 0.07)" in drawn["fig5"].alt
     assert all(figure.png.startswith(b"\x89PNG") for figure in drawn.values())
-    assert [figure.name for figure in FAMILY.documented(records)] == list(drawn)
+    # Of this panel of figure 9 an order is known, and no value of the figure is among these runs.
+    assert [figure.name for figure in FAMILY.documented(records)] == ["fig5", "fig6", "fig7"]
 
 
 def test_every_curve_has_a_look():

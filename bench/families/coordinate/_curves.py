@@ -44,10 +44,20 @@ _LINES = {"variable": "-", "sort": "--", "order": ":", "average": "-.", "estimat
 
 def figures(records: Sequence[Record]) -> list[Figure]:
     """One figure for each of the paper's."""
+    return _drawn(_paper.panels(records))
+
+
+def compared(records: Sequence[Record]) -> list[Figure]:
+    """The same without the pictures of which nothing is published, and the figures of which no value is."""
     there = _paper.panels(records)
+    valued = {panel.figure for panel in there if panel.expected}
+    return _drawn([panel for panel in there if panel.figure in valued and (panel.expected or panel.chains)])
+
+
+def _drawn(there: Sequence[_paper.Panel]) -> list[Figure]:
     numbers = dict.fromkeys(panel.figure for panel in there)
-    drawn = (_figure([panel for panel in there if panel.figure == number]) for number in numbers)
-    return [figure for figure in drawn if figure is not None]
+    made = (_figure([panel for panel in there if panel.figure == number]) for number in numbers)
+    return [figure for figure in made if figure is not None]
 
 
 def _figure(panels: Sequence[_paper.Panel]) -> Figure | None:

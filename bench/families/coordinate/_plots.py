@@ -13,11 +13,11 @@ PROFILED = ("1e-6", "1e-10")
 def figures(records: Sequence[Record]) -> list[Figure]:
     """All figures that these runs allow."""
     if _paper.is_paper(records[0]):
-        return documented(records)
+        return _curves.figures(records)
     drawn = (performance_figure(chosen(records, level), level, f"measure ≤ {level}") for level in PROFILED)
     return [figure for figure in drawn if figure is not None]
 
 
 def documented(records: Sequence[Record]) -> list[Figure]:
     """The figures for the documentation too: the paper's."""
-    return _curves.figures(records) if _paper.is_paper(records[0]) else []
+    return _curves.compared(records) if _paper.is_paper(records[0]) else []
