@@ -6,15 +6,17 @@ from typing import Any
 
 from scipy.optimize import OptimizeResult
 
+from numopt._core.result import make_result
 from numopt._core.validation import check_choice, check_scalar
 from numopt._core.warnings import warn
 from numopt._rng import default_rng
 from numopt.coordinate._graph_descent import descent_rule, solve_graph_descent
-from numopt.coordinate._linear_models import LinearModel, Multinomial
+from numopt.coordinate._linear_model import LinearModel
 from numopt.coordinate._problem import Problem
 from numopt.coordinate._quadratic import Quadratic
 from numopt.coordinate._report import Report
 from numopt.coordinate._scaling import check_scale, scaled_problem, unscaled_callback, unscaled_result
+from numopt.coordinate._softmax import Multinomial
 
 __all__ = ["OPTIONS", "bcd"]
 
@@ -175,7 +177,7 @@ def bcd(
         scale = check_scale(problem, x_scale)
         start, constant = _start(problem, x0)
         if constant is not None:
-            start = OptimizeResult({"x": start / scale, "intercept": constant})
+            start = make_result({"x": start / scale, "intercept": constant})
         result = bcd(
             scaled_problem(problem, scale), start if constant is not None else start / scale, partition=partition,
             block_size=block_size, selection=selection, update=update, tol=tol, maxiter=maxiter, max_passes=max_passes,

@@ -25,9 +25,11 @@ from numopt.coordinate._estimator_data import (
     encode,
     is_elsewhere,
 )
-from numopt.coordinate._linear_models import LeastSquares, Logistic, Multinomial
+from numopt.coordinate._least_squares import LeastSquares
+from numopt.coordinate._logistic import Logistic
 from numopt.coordinate._problem import Problem
 from numopt.coordinate._quadratic import LabelPropagation
+from numopt.coordinate._softmax import Multinomial
 
 __all__ = ["BCDNNLS", "BCDElasticNet", "BCDLabelPropagation", "BCDLasso", "BCDLogisticRegression"]
 

@@ -12,7 +12,8 @@ from numopt._array import contiguous, is_array, is_numpy, scalars
 from numopt._linalg import weighted_gram_dense
 from numopt._typing import Array
 from numopt.coordinate._design import DenseDesign, SparseDesign
-from numopt.coordinate._linear_models import LinearModel, Multinomial
+from numopt.coordinate._linear_model import LinearModel
+from numopt.coordinate._softmax import Multinomial
 
 __all__ = ["Hessian", "hessian_of"]
 

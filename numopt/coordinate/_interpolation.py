@@ -9,7 +9,7 @@ from numopt._core.timer import Deadline
 from numopt._linalg import cho_factor, cho_solve
 from numopt._typing import Array
 from numopt.coordinate._design import DenseDesign
-from numopt.coordinate._linear_models import LeastSquares
+from numopt.coordinate._least_squares import LeastSquares
 
 __all__ = ["interpolate"]
 

@@ -18,7 +18,8 @@ from numopt._typing import Array, RNGLike
 from numopt.coordinate._blocks import BlockCache
 from numopt.coordinate._dead_unknowns import settle_dead_unknowns
 from numopt.coordinate._gradient_updates import EstimatedGradientUpdate, secant_constants
-from numopt.coordinate._linear_models import LeastSquares, LinearModel, LinearPoint
+from numopt.coordinate._least_squares import LeastSquares
+from numopt.coordinate._linear_model import LinearModel, LinearPoint
 from numopt.coordinate._partition import Partition, make_partition
 from numopt.coordinate._problem import Certificate, Point, Problem, largest
 from numopt.coordinate._quadratic import QuadraticPoint

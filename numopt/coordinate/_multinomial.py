@@ -22,8 +22,8 @@ from numopt.coordinate._face import Face
 from numopt.coordinate._hessians import MultinomialHessian
 from numopt.coordinate._inner import GramModel, conjugate_gradients
 from numopt.coordinate._line_search import backtrack
-from numopt.coordinate._linear_models import Multinomial
 from numopt.coordinate._report import Report
+from numopt.coordinate._softmax import Multinomial
 
 __all__ = ["solve_multinomial"]
 

@@ -20,11 +20,12 @@ from numopt._core.status import Status
 from numopt._typing import Array
 from numopt.coordinate._design import DenseDesign, OperatorDesign, SparseDesign
 from numopt.coordinate._hessians import MultinomialHessian, hessian_of
-from numopt.coordinate._linear_models import LinearModel, Multinomial
+from numopt.coordinate._linear_model import LinearModel
 from numopt.coordinate._preconditioners import ClassBlocks, Diagonal, WholeFactor
 from numopt.coordinate._problem import Certificate, largest
 from numopt.coordinate._ray_search import search_ray
 from numopt.coordinate._report import Report
+from numopt.coordinate._softmax import Multinomial
 
 __all__ = ["solve_smooth"]
 

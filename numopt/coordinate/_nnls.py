@@ -10,7 +10,7 @@ from numopt._array import is_array
 from numopt._core.status import Status
 from numopt._typing import Array
 from numopt.coordinate._bcd import bcd
-from numopt.coordinate._linear_models import LeastSquares
+from numopt.coordinate._least_squares import LeastSquares
 
 __all__ = ["nnls"]
 

@@ -12,7 +12,8 @@ from numopt._core.status import Status
 from numopt._core.timer import Deadline
 from numopt._core.validation import check_scalar
 from numopt.coordinate._bcd import bcd
-from numopt.coordinate._linear_models import LeastSquares, LinearModel, LinearPoint
+from numopt.coordinate._least_squares import LeastSquares
+from numopt.coordinate._linear_model import LinearModel, LinearPoint
 from numopt.coordinate._problem import Problem
 from numopt.coordinate._report import Report
 from numopt.coordinate._working_set import WorkingSetSolver

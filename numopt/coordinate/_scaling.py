@@ -12,7 +12,8 @@ from numopt._array import is_array, is_cupy, is_linear_operator, is_sparse
 from numopt._core.callback import wrap_callback
 from numopt._typing import Array
 from numopt.coordinate._design import DenseDesign, SparseDesign
-from numopt.coordinate._linear_models import LeastSquares, Logistic
+from numopt.coordinate._least_squares import LeastSquares
+from numopt.coordinate._logistic import Logistic
 from numopt.coordinate._penalty import Penalty
 from numopt.coordinate._problem import Problem, check_values
 from numopt.coordinate._quadratic import Quadratic
@@ -35,9 +36,9 @@ def check_scale(problem: Problem, x_scale: Any) -> Array:
     return scale
 
 
-def scaled_problem(problem: Any, scale: Array) -> Problem:
+def scaled_problem(problem: Any, scale: Array) -> Any:
     """Return the problem in the unknowns x / scale."""
-    other = copy.copy(problem)
+    other: Any = copy.copy(problem)
     for base in type(problem).__mro__:
         for name, attribute in vars(base).items():
             if isinstance(attribute, functools.cached_property):

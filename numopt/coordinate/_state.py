@@ -9,7 +9,7 @@ from numopt._array import add_at, scalars
 from numopt._core.timer import Deadline
 from numopt._typing import Array
 from numopt.coordinate._inner import ColumnModel, Effort, GramModel
-from numopt.coordinate._linear_models import LinearModel
+from numopt.coordinate._linear_model import LinearModel
 from numopt.coordinate._pool import Pool
 from numopt.coordinate._problem import largest
 from numopt.coordinate._quadratic import Quadratic

@@ -14,7 +14,7 @@ from numopt._array import scalars
 from numopt._core.status import Status
 from numopt._typing import Array
 from numopt.coordinate._interpolation import interpolate
-from numopt.coordinate._linear_models import LinearModel
+from numopt.coordinate._linear_model import LinearModel
 from numopt.coordinate._pool import Pool
 from numopt.coordinate._quadratic import Quadratic
 from numopt.coordinate._report import Report

@@ -6,8 +6,10 @@ from scipy.optimize import OptimizeResult
 
 from numopt._core.validation import check_vector
 from numopt.coordinate._bcd import bcd
-from numopt.coordinate._linear_models import LeastSquares, Logistic, Multinomial
+from numopt.coordinate._least_squares import LeastSquares
+from numopt.coordinate._logistic import Logistic
 from numopt.coordinate._quadratic import LabelPropagation
+from numopt.coordinate._softmax import Multinomial
 
 __all__ = ["bvls", "elastic_net", "label_propagation", "lasso", "logistic", "multinomial"]
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from numopt.coordinate._blocks import BlockCache, BlockTable, LeastNormFactor, largest_eigenvalue
-from numopt.coordinate._linear_models import LeastSquares, Logistic, Multinomial
+from numopt.coordinate._least_squares import LeastSquares
+from numopt.coordinate._logistic import Logistic
 from numopt.coordinate._partition import make_partition
 from numopt.coordinate._quadratic import Quadratic
+from numopt.coordinate._softmax import Multinomial
 from tests.helpers.xp import make, to_numpy
 
 RAGGED = [[7], [0, 2, 5, 9, 12], [1, 3], list(range(14, 40)), [4, 6, 8]]

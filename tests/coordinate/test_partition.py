@@ -7,10 +7,11 @@ import pytest
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from numopt.coordinate._linear_models import LeastSquares, Multinomial
+from numopt.coordinate._least_squares import LeastSquares
 from numopt.coordinate._partition import PARTITIONS, Partition, make_partition
 from numopt.coordinate._quadratic import Quadratic
 from numopt.coordinate._smooth import Smooth
+from numopt.coordinate._softmax import Multinomial
 from tests.helpers.xp import make, to_numpy
 
 FIXED = ("order", "random", "sort", "average", "hsort", "haverage")

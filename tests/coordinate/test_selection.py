@@ -11,10 +11,12 @@ import scipy.sparse as sp
 
 from numopt.coordinate import _selection
 from numopt.coordinate._improvement import cubic_falls
-from numopt.coordinate._linear_models import LeastSquares, Logistic, Multinomial
+from numopt.coordinate._least_squares import LeastSquares
+from numopt.coordinate._logistic import Logistic
 from numopt.coordinate._partition import make_partition
 from numopt.coordinate._quadratic import Quadratic
 from numopt.coordinate._selection import RULES, make_selection
+from numopt.coordinate._softmax import Multinomial
 from numopt.coordinate._update import make_update
 from tests.coordinate.test_partition import is_forest, lattice, least_squares
 from tests.helpers.xp import make, to_numpy
