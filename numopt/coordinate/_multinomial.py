@@ -13,7 +13,7 @@ from typing import Any
 
 from scipy.optimize import OptimizeResult
 
-from numopt._array import add_at, scalars
+from numopt._array import add_at, contiguous, scalars
 from numopt._core.status import Status
 from numopt._linalg import top_k
 from numopt._typing import Array
@@ -197,7 +197,8 @@ class _MatrixModel:
         """Return A' C A in the pairs, less what the elimination of the constants takes off."""
         xp, problem, P = self.xp, self.problem, self._hessian.probabilities
         root = P if problem.sample_weight is None else P * xp.sqrt(problem.sample_weight)[:, None]
-        H = -self._scaled_gram(root)
+        # By rows: places are numbered so, and on a GPU products may come by columns.
+        H = contiguous(-self._scaled_gram(root))
         for c in range(problem.n_classes):
             places = xp.nonzero(self._classes == c)[0]
             if places.shape[0]:

@@ -26,6 +26,8 @@ __all__ = ["Report"]
 _UNBOUNDED = -1e300
 # Units of rounding that a gap or a subgradient may be above what exact arithmetic gives.
 _ROUNDING = 16.0
+# How much worse than that a solve may end and still put it down to rounding.
+_AMPLIFIED = 1e5
 
 
 class Report:
@@ -247,6 +249,8 @@ class Report:
             status = judged if status not in (Status.CALLBACK, Status.NOT_ATTAINED) else status
         elif status is Status.CONVERGED:
             status = judged or Status.STALLED
+        elif status is Status.PRECISION and not self._is_rounding(certificate):
+            status = Status.STALLED
         name, value = ("duality gap", certificate.gap) if problem.has_dual else ("minimal subgradient", certificate.kkt)
         message = outcome_message(
             status,
@@ -285,6 +289,13 @@ class Report:
         if self._history is not None:
             result["history"] = self._history.asdict()
         return make_result(result)
+
+    def _is_rounding(self, certificate: Certificate) -> bool:
+        """Tell whether what is left can be rounding, amplified by the condition of the problem."""
+        if self.problem.has_dual:
+            size = max(abs(self.reference_fun), abs(certificate.fun))
+            return certificate.gap <= _AMPLIFIED * _ROUNDING * self._eps() * size
+        return certificate.kkt <= _AMPLIFIED * max(certificate.floor, self._eps() * self.reference.kkt)
 
     def _rest(self) -> Array:
         """Return the value at which an unknown counts as inactive."""
