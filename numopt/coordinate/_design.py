@@ -177,9 +177,7 @@ class DenseDesign(Design):
         violations: Array,
     ) -> None:
         """Run coordinate descent."""
-        rows = self.xp.matrix_transpose(self.A)
-        if not (is_numpy(self.xp) and rows.flags.c_contiguous):
-            rows = self.xp.asarray(rows, copy=True)
+        rows = contiguous(self.xp.matrix_transpose(self.A))
         self.kernels.dense_descent(rows, weights, means, sums, curvature, penalty, x, s, offset, violations)
 
 
