@@ -11,13 +11,14 @@ from typing import Any
 
 from numopt._array import add_at, scalars
 from numopt._core.timer import Deadline
+from numopt._krylov import pcg
 from numopt._typing import Array, Namespace
 from numopt.coordinate._design import Design
 from numopt.coordinate._face import Face, minimise_on_face
 from numopt.coordinate._penalty import Penalty
 from numopt.kernels import KernelSet
 
-__all__ = ["ColumnModel", "Effort", "GramModel", "conjugate_gradients"]
+__all__ = ["ColumnModel", "Effort", "GramModel", "newton_direction"]
 
 # Epochs of coordinate descent by columns between two looks at the support.
 _EPOCHS = 3
@@ -200,7 +201,7 @@ class ColumnModel:
             return out - sums * xp.sum(means * d) if centred else out
 
         diagonal = xp.take(self._curvature, free) + face.l2
-        direction = conjugate_gradients(xp, product, face.descent, diagonal)
+        direction = newton_direction(xp, product, face.descent, diagonal)
         step = face.project(direction)
         model, inside = scalars(xp, xp.sum(step * (0.5 * product(step) - face.descent)), xp.all(step == direction))
         if not inside and not model < 0:
@@ -211,25 +212,8 @@ class ColumnModel:
             self._offset -= xp.astype(xp.sum(means * step), xp.float64)
 
 
-def conjugate_gradients(xp: Namespace, product: Callable[[Array], Array], b: Array, diagonal: Array) -> Array:
-    """Solve roughly, with the diagonal as preconditioner; what comes is a descent direction wherever it ends."""
+def newton_direction(xp: Namespace, product: Callable[[Array], Array], b: Array, diagonal: Array) -> Array:
+    """Solve roughly by conjugate gradients with the diagonal as preconditioner: they end in a descent direction."""
     positive = diagonal > 0
     inverse = xp.where(positive, 1 / xp.where(positive, diagonal, xp.ones_like(diagonal)), xp.zeros_like(diagonal))
-    x, r = xp.zeros_like(b), b
-    z = inverse * r
-    p = z
-    (rho,) = scalars(xp, xp.sum(r * z))
-    goal = _CG_RTOL**2 * rho
-    for _ in range(_CG_STEPS):
-        q = product(p)
-        (curvature,) = scalars(xp, xp.sum(p * q))
-        if not curvature > 0 or not rho > goal:
-            break
-        length = rho / curvature
-        x = x + length * p
-        r = r - length * q
-        z = inverse * r
-        previous = rho
-        (rho,) = scalars(xp, xp.sum(r * z))
-        p = z + (rho / previous) * p
-    return x
+    return pcg(product, b, precond=lambda r: inverse * r, rtol=_CG_RTOL, maxiter=_CG_STEPS).x

@@ -20,7 +20,7 @@ from numopt._typing import Array
 from numopt.coordinate._design import Design, SparseDesign
 from numopt.coordinate._face import Face
 from numopt.coordinate._hessians import MultinomialHessian
-from numopt.coordinate._inner import GramModel, conjugate_gradients
+from numopt.coordinate._inner import GramModel, newton_direction
 from numopt.coordinate._line_search import backtrack
 from numopt.coordinate._report import Report
 from numopt.coordinate._softmax import Multinomial
@@ -381,7 +381,7 @@ class _Model:
         def product(d: Array) -> Array:
             return xp.take(xp.reshape(self.design.rmatmat(curve(d)), (-1,)), flat) + face.l2 * d
 
-        direction = conjugate_gradients(xp, product, face.descent, xp.take(curvature, free) + face.l2)
+        direction = newton_direction(xp, product, face.descent, xp.take(curvature, free) + face.l2)
         step = face.project(direction)
         change = curve(step)
         bent = xp.take(xp.reshape(self.design.rmatmat(change), (-1,)), flat) + face.l2 * step
