@@ -379,8 +379,9 @@ def multinomial(
     x0 : array of shape (n_features, n_classes) or earlier result, optional
         Starting point; zeros by default.
     tol : float, default 1e-6
-        With a penalty, converged when the duality gap is at most ``tol * (F(0) - D)``, D the best value of the dual
-        found; without one when the largest entry of the gradient is at most `tol` times its value at 0.
+        With a penalty and no intercept, converged when the duality gap is at most ``tol * (F(0) - D)``, D the best
+        value of the dual found; else when the largest entry of the minimal subgradient is at most `tol` times its value
+        at 0.
     check_finite : bool, default True
         Look for NaN and infinite values in the data.
     **bcd_options
