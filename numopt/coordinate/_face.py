@@ -5,7 +5,7 @@ from typing import Any
 from numpy.linalg import LinAlgError
 
 from numopt._array import add_at, scalars
-from numopt._linalg import cho_factor, cho_solve
+from numopt._linalg import CholeskyFactor, cho_factor, cho_solve
 from numopt._typing import Array, Namespace
 
 __all__ = ["Face", "minimise_on_face"]
@@ -15,6 +15,8 @@ _STEPS = 64
 _LEAVING = 64
 # Up to this order a new factor costs less than what saves it.
 _SMALL = 200
+# Ridges that are tried on a singular matrix, each ten times the one before, from rounding on.
+_RIDGES = 7
 # The part of a Newton step's decrease that the clipped step must keep.
 _CLIPPED = 0.3
 
@@ -72,11 +74,14 @@ def minimise_on_face(xp: Namespace, H: Array, face: Face) -> tuple[Array, bool]:
         The change of the coordinates.
     finished : bool
         Whether the minimum was reached; if not, the face has changed so much that a new factor is due.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If H is not positive semidefinite.
     """
     start = xp.asarray(face.x, copy=True)
     factor = _factor(xp, H, face.l2)
-    if factor is None:
-        return xp.zeros_like(start), True
     leaving: Array | None = None
     columns: Array | None = None  # of the inverse, for those that have left
     for _ in range(_STEPS):
@@ -121,20 +126,23 @@ def _marks(xp: Namespace, index: Array, like: Array) -> Array:
     return marks
 
 
-def _factor(xp: Namespace, H: Array, l2: Array) -> Any:
+def _factor(xp: Namespace, H: Array, l2: Array) -> CholeskyFactor:
     """Add l2 to the diagonal of H and factor it; a singular matrix gets the least ridge that a factorisation takes."""
     _add_to_diagonal(xp, H, l2)
-    ridge, added = 0.0, 0.0
-    for _ in range(12):
+    try:
+        return cho_factor(H)
+    except LinAlgError:
+        (trace,) = scalars(xp, xp.sum(xp.linalg.diagonal(H)))
+    eps = float(xp.finfo(H.dtype).eps)
+    added = 0.0
+    for ridge in (4 * eps * 10.0**power for power in range(_RIDGES)):
+        _add_to_diagonal(xp, H, (ridge - added) * trace)
+        added = ridge
         try:
             return cho_factor(H)
         except LinAlgError:
-            if ridge == 0:
-                (trace,) = scalars(xp, xp.sum(xp.linalg.diagonal(H)))
-            ridge = max(10 * ridge, 4 * float(xp.finfo(H.dtype).eps) * trace)
-            _add_to_diagonal(xp, H, ridge - added)
-            added = ridge
-    return None
+            continue
+    raise LinAlgError("not positive semidefinite")
 
 
 def _add_to_diagonal(xp: Namespace, H: Array, values: Any) -> None:

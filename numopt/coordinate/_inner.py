@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.linalg import LinAlgError
+
 from numopt._array import add_at, scalars
 from numopt._core.timer import Deadline
 from numopt._krylov import pcg
@@ -63,10 +65,13 @@ class GramModel:
         self._xp, self._kernels = xp, kernels
         self.H, self.penalty, self.l2, self.x, self.g = H, penalty, l2, x, g
         self._table = penalty.table(l2, x.shape[0])
-        self.effort = Effort()
+        self.effort, self.is_indefinite = Effort(), False
 
     def minimise(self, target: float, *, newton: bool = True, deadline: Deadline | None = None) -> float:
-        """Move x until the largest entry of the minimal subgradient is about `target`; return what it is then."""
+        """Move x until the largest entry of the minimal subgradient is about `target`; return what it is then.
+
+        A Hessian that turns out not to be positive semidefinite ends it with `is_indefinite`.
+        """
         xp = self._xp
         k = self.x.shape[0]
         epochs, direct = self._kernels.gram_descent_epochs(k), self._kernels.direct_support(k)
@@ -88,7 +93,7 @@ class GramModel:
             if newton and ripe and 0 < free.shape[0] <= largest:
                 self._newton(free)
                 (violation,) = scalars(xp, self._violation())
-            if not violation > target or (deadline is not None and deadline.expired()):
+            if not violation > target or self.is_indefinite or (deadline is not None and deadline.expired()):
                 break
         return violation
 
@@ -103,7 +108,11 @@ class GramModel:
         for _ in range(_FACTORS):
             face = Face(xp, self._table, self.x, self.g, free)
             H = xp.take(xp.take(self.H, free, axis=0), free, axis=1)
-            step, finished = minimise_on_face(xp, H, face)
+            try:
+                step, finished = minimise_on_face(xp, H, face)
+            except LinAlgError:
+                self.is_indefinite = True
+                break
             move = xp.zeros_like(self.x)
             add_at(move, free, step)
             # Rounding must not keep a coordinate off the end of its face.

@@ -38,8 +38,10 @@ class Quadratic(Problem):
     Parameters
     ----------
     Q : array, sparse matrix or LinearOperator of shape (n, n)
-        Symmetric. Dense, sparse of any format with int32 or int64 indices, or a LinearOperator (columns from its
-        methods ``columns(indices)`` or ``column(j)`` where it has them).
+        Symmetric positive semidefinite; the latter is not checked but where the solve meets it (status INDEFINITE):
+        with bounds on every unknown another Q may end in a local minimum. Dense, sparse of any format with int32 or
+        int64 indices, or a LinearOperator (columns from its methods ``columns(indices)`` or ``column(j)`` where it has
+        them).
     c : array of shape (n,)
         Linear term.
     l1, l2 : float or array of shape (n,), default 0

@@ -70,6 +70,7 @@ class LinearState:
         Whether the last `improve` has changed anything.
     """
 
+    is_indefinite = False
     _loss: float
     _derivative: Array
     _curvature: Array
@@ -285,6 +286,7 @@ class QuadraticState:
 
     intercept = 0.0
     columns = None
+    is_indefinite = False
 
     def __init__(self, problem: Quadratic, x: Array, deadline: Deadline) -> None:
         self.whole = self.problem = problem
@@ -326,6 +328,7 @@ class QuadraticState:
         model = GramModel(xp, self._kernels, H, problem.penalty.restrict(working), l2, x, g)
         model.minimise(target, newton=newton, deadline=self.deadline)
         self.effort.add(model.effort)
+        self.is_indefinite = model.is_indefinite
         d = model.x - start
         self.moved = bool(xp.any(d != 0))
         if self.moved:

@@ -365,3 +365,14 @@ def test_start_outside_the_bounds_is_projected_with_a_warning() -> None:
     with pytest.warns(UserWarning, match="projected"):
         result = bcd(problem, np.full(10, 2.0), tol=1e-10)
     np.testing.assert_allclose(result.x, bcd(problem, tol=1e-10).x, atol=1e-7)
+
+
+def test_indefinite_quadratics_are_told() -> None:
+    saddle = np.array([[1.0, 2.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    for Q, penalty in ((-np.eye(3), {"bounds": (-5.0, 5.0)}), (-np.eye(3), {"l1": 0.1}), (saddle, {"l1": 0.1})):
+        result = bcd(Quadratic(Q, np.array([1.0, -1.5, 1.0]), **penalty))
+        assert result.status is Status.INDEFINITE
+        assert not result.success
+    singular = bcd(Quadratic(np.ones((3, 3)), np.ones(3), nonneg=True))
+    assert singular.success
+    np.testing.assert_allclose(singular.x.sum(), 1.0)
