@@ -63,7 +63,7 @@ def best(model: str, A: Any, y: Any, l2: float, weights: Any, intercept: bool) -
 @pytest.mark.parametrize("intercept", [False, True])
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::scipy.optimize.OptimizeWarning")
-@pytest.mark.filterwarnings("ignore:.*[Ll]ine [Ss]earch.*:UserWarning")
+@pytest.mark.filterwarnings("ignore:(?i).*line search.*:UserWarning")
 def test_solution_is_that_of_scikit_learn(model: str, intercept: bool, weighted: bool) -> None:
     A, y = data(model)
     weights = np.random.default_rng(1).random(len(y)) + 0.5 if weighted else np.ones(len(y))
