@@ -94,7 +94,7 @@ def bcd(
     screening : {'gap', None}
         Drop coordinates that the duality gap shows to be zero at the solution [2]_.
     active_set : bool, default True
-        Solve for the support by Newton steps once it is found.
+        Solve for the support by Newton steps once it is found; without, coordinate descent is extrapolated [3]_.
     rng : None, int, SeedSequence or Generator
         Source of random blocks.
     x_scale : array of the shape of the unknowns, optional
@@ -150,6 +150,7 @@ def bcd(
        Message-Passing, Active-Set Complexity, and Superlinear Convergence", J. Mach. Learn. Res. 23 (2022).
     .. [2] E. Ndiaye, O. Fercoq, A. Gramfort, J. Salmon, "Gap Safe Screening Rules for Sparsity Enforcing Penalties",
        J. Mach. Learn. Res. 18 (2017).
+    .. [3] Q. Bertrand, M. Massias, "Anderson acceleration of coordinate descent", AISTATS 2021.
 
     Examples
     --------

@@ -16,6 +16,7 @@ from numopt._core.timer import Deadline
 from numopt._krylov import pcg
 from numopt._typing import Array, Namespace
 from numopt.coordinate._design import Design
+from numopt.coordinate._extrapolation import Extrapolation
 from numopt.coordinate._face import Face, minimise_on_face
 from numopt.coordinate._penalty import Penalty
 from numopt.kernels import KernelSet
@@ -65,6 +66,7 @@ class GramModel:
         self._xp, self._kernels = xp, kernels
         self.H, self.penalty, self.l2, self.x, self.g = H, penalty, l2, x, g
         self._table = penalty.table(l2, x.shape[0])
+        self._extrapolation = Extrapolation(xp)
         self.effort, self.is_indefinite = Effort(), False
 
     def minimise(self, target: float, *, newton: bool = True, deadline: Deadline | None = None) -> float:
@@ -83,6 +85,8 @@ class GramModel:
             self._kernels.gram_descent(self.H, self._table, self.x, self.g, violations)
             self.effort.epochs += epochs
             self.effort.updates += epochs * k
+            if not newton:
+                self._extrapolate()
             free = self.penalty.free(self.x)
             previous = violation
             settled, violation = scalars(xp, xp.all(xp.sign(self.x) == signs), self._violation())
@@ -96,6 +100,21 @@ class GramModel:
             if not violation > target or self.is_indefinite or (deadline is not None and deadline.expired()):
                 break
         return violation
+
+    def _extrapolate(self) -> None:
+        """Go on to the combination of the last iterates if the objective falls."""
+        xp = self._xp
+        end = self._extrapolation.push(self.x)
+        if end is None:
+            return
+        end = self.penalty.project(end)
+        d = end - self.x
+        change = self.H @ d
+        slope = self.g + self.l2 * self.x + 0.5 * (change + self.l2 * d)
+        (smooth,) = scalars(xp, xp.sum(d * slope))
+        if smooth + self.penalty.value(end) - self.penalty.value(self.x) < 0:
+            self.x[...] = end
+            self.g += change
 
     def _violation(self) -> Array:
         """Return the largest entry of the minimal subgradient."""
@@ -148,6 +167,7 @@ class ColumnModel:
         self._weights, self._means, self._sums = weights, means, sums
         self._curvature, self._offset = curvature, offset
         self._table = penalty.table(l2, x.shape[0])
+        self._extrapolation = Extrapolation(design.xp)
         self.effort = Effort()
 
     def minimise(self, target: float, *, newton: bool = True, deadline: Deadline | None = None) -> float:
@@ -174,10 +194,32 @@ class ColumnModel:
                 self._newton(self.penalty.free(self.x))
                 self.effort.newton += 1
                 violation = self.violation()
+            if not newton:
+                self._extrapolate()
             goal = target if newton else _NEWTON_WORTH * target
             if not violation > goal or (deadline is not None and deadline.expired()):
                 break
         return violation
+
+    def _extrapolate(self) -> None:
+        """Go on to the combination of the last iterates if the objective falls."""
+        xp = self._xp
+        end = self._extrapolation.push(self.x)
+        if end is None:
+            return
+        end = self.penalty.project(end)
+        d = end - self.x
+        products = self._design.matvec(d)
+        change = self._weights * products if self._weights.shape[0] else products
+        smooth = xp.sum(products * (self.s + 0.5 * change)) + xp.sum(self.l2 * d * (self.x + 0.5 * d))
+        moved = xp.sum(self._means * d) if self._means.shape[0] else None
+        if moved is not None:
+            smooth = smooth + (self._offset[0] - 0.5 * moved) * xp.sum(self._sums * d)
+        if scalars(xp, smooth)[0] + self.penalty.value(end) - self.penalty.value(self.x) < 0:
+            self.x[...] = end
+            self.s += change
+            if moved is not None:
+                self._offset -= xp.astype(moved, xp.float64)
 
     def violation(self) -> float:
         """Return the largest entry of the minimal subgradient."""

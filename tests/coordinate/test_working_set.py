@@ -16,6 +16,7 @@ from numopt._core.timer import Deadline
 from numopt.coordinate import LeastSquares, Logistic, Quadratic, bcd
 from numopt.coordinate import _face as face_module
 from numopt.coordinate._design import as_design
+from numopt.coordinate._extrapolation import Extrapolation
 from numopt.coordinate._face import Face, minimise_on_face
 from numopt.coordinate._inner import ColumnModel, GramModel
 from numopt.coordinate._interpolation import interpolate
@@ -376,3 +377,38 @@ def test_indefinite_quadratics_are_told() -> None:
     singular = bcd(Quadratic(np.ones((3, 3)), np.ones(3), nonneg=True))
     assert singular.success
     np.testing.assert_allclose(singular.x.sum(), 1.0)
+
+
+@pytest.mark.parametrize("columns", [False, True])
+@pytest.mark.parametrize("penalty", [{"l1": 0.05}, {"l1": 0.05, "intercept": True}, {"nonneg": True}], ids=str)
+def test_extrapolation_speeds_up_coordinate_descent(
+    columns: bool, penalty: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Correlated columns, on which plain coordinate descent crawls.
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((80, 30)) + 5 * rng.standard_normal((80, 1))
+    b = A[:, :3] @ np.ones(3) + 0.1 * rng.standard_normal(80)
+    problem = LeastSquares(sp.csc_array(A), b, **penalty)
+    if columns:
+        monkeypatch.setattr("numopt.coordinate._design._LARGEST_SPARSE_GRAM", 0)
+        monkeypatch.setattr(
+            LinearState, "_is_slow", property(lambda self: False, lambda self, value: None), raising=False
+        )
+    best = bcd(problem, tol=1e-12)
+    settings: dict[str, Any] = {"active_set": False, "working_set": None, "screening": None, "max_passes": 1e5}
+    fast = bcd(problem, tol=1e-8, **settings)
+    assert fast.fun == pytest.approx(best.fun, rel=1e-6)
+    monkeypatch.setattr(Extrapolation, "push", lambda self, x: None)
+    slow = bcd(problem, tol=1e-8, **settings)
+    assert fast.nit < slow.nit
+
+
+def test_extrapolation_is_exact_for_linear_iterations() -> None:
+    rng = np.random.default_rng(1)
+    M = np.diag([0.9, 0.5, -0.3, 0.1])
+    x, fixed = rng.standard_normal(4), rng.standard_normal(4)
+    extrapolation, found = Extrapolation(NUMPY), None
+    while found is None:
+        found = extrapolation.push(x)
+        x = fixed + M @ (x - fixed)
+    np.testing.assert_allclose(found, fixed, atol=1e-3)
