@@ -214,7 +214,8 @@ def test_solvers_of_another_family_are_unknown():
 
 
 def test_families_are_named():
-    with pytest.raises(ValueError, match="`family` must be one of equality, transport, linear; got 'nothing'"):
+    known = "equality, transport, linear, coordinate"
+    with pytest.raises(ValueError, match=f"`family` must be one of {known}; got 'nothing'"):
         families.get("nothing")
     assert families.get("numopt.bench.families.transport:FAMILY") is FAMILY
     assert families.of({"case": "cutest"}).name == "equality"
