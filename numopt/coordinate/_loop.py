@@ -350,7 +350,9 @@ class _Loop:
         self._refresh()
         self._idle = 1
         for number, block in enumerate(self._all_blocks()):
-            status = self._update(block, number if self.partition.blocks else -1)
+            status = self.report.limit(self.nit, self.npass)
+            if status is None:
+                status = self._update(block, number if self.partition.blocks else -1)
             if status is None:
                 status = self._glance()
             if status is not None:
