@@ -196,8 +196,10 @@ def bcd(
         history=history, verbose=verbose, checkpoint=checkpoint,
     )  # fmt: skip
     x0, constant = _start(problem, x0)
-    plain = all(isinstance(choice, str) and choice == "auto" for choice in (partition, selection, update))
-    if plain and block_size == "auto" and isinstance(lipschitz, str) and lipschitz == "exact":
+    choices = (partition, block_size, selection, update)
+    plain = all(isinstance(choice, str) and choice == "auto" for choice in choices)
+    # What only the general loop can do is asked of it.
+    if plain and isinstance(lipschitz, str) and lipschitz == "exact" and line_search is None and not chosen:
         settings = {
             "working_set": _check_working_set(working_set),
             "screening": None if screening is None else check_choice(screening, "screening", ("gap",)),

@@ -1,12 +1,13 @@
 """Minimise a quadratic plus l1 norm over the free coordinates within the orthant and the bounds that they are in."""
 
-from typing import Any
+from collections.abc import Iterator
 
 from numpy.linalg import LinAlgError
 
 from numopt._array import add_at, scalars
-from numopt._linalg import CholeskyFactor, cho_factor, cho_solve
+from numopt._linalg import CholeskyFactor, cho_solve
 from numopt._typing import Array, Namespace
+from numopt.coordinate._shifted_solve import add_to_diagonal, shifted_factor
 
 __all__ = ["Face", "minimise_on_face"]
 
@@ -128,24 +129,13 @@ def _marks(xp: Namespace, index: Array, like: Array) -> Array:
 
 def _factor(xp: Namespace, H: Array, l2: Array) -> CholeskyFactor:
     """Add l2 to the diagonal of H and factor it; a singular matrix gets the least ridge that a factorisation takes."""
-    _add_to_diagonal(xp, H, l2)
-    try:
-        return cho_factor(H)
-    except LinAlgError:
+    add_to_diagonal(H, l2, xp)
+
+    def ridges() -> Iterator[float]:
         (trace,) = scalars(xp, xp.sum(xp.linalg.diagonal(H)))
-    eps = float(xp.finfo(H.dtype).eps)
-    added = 0.0
-    for ridge in (4 * eps * 10.0**power for power in range(_RIDGES)):
-        _add_to_diagonal(xp, H, (ridge - added) * trace)
-        added = ridge
-        try:
-            return cho_factor(H)
-        except LinAlgError:
-            continue
-    raise LinAlgError("not positive semidefinite")
+        yield from (4 * float(xp.finfo(H.dtype).eps) * trace * 10.0**power for power in range(_RIDGES))
 
-
-def _add_to_diagonal(xp: Namespace, H: Array, values: Any) -> None:
-    """Add numbers to the diagonal, without an array of the size of H."""
-    entries = xp.reshape(H, (-1,), copy=False)
-    entries[:: H.shape[0] + 1] += values
+    found = shifted_factor(H, ridges(), xp)
+    if found is None:
+        raise LinAlgError("not positive semidefinite")
+    return found[0]

@@ -101,7 +101,7 @@ class LinearModel(Problem):
         penalty = self.penalty
         like = self.xp.broadcast_to(self.xp.zeros(1, dtype=self.dtype, device=self.device), (self.n_variables,))
         other.penalty = Penalty(like, self.xp, l1=l1, lower=penalty.lower, upper=penalty.upper)
-        other.__dict__.pop("_has_dual", None)
+        other.__dict__.pop("has_dual", None)
         return other
 
     # ---- constants -------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ class LinearModel(Problem):
 
     # ---- the dual --------------------------------------------------------------------------------------------------
 
-    @property
+    @functools.cached_property
     def has_dual(self) -> bool:
         """Whether every psi_i + l2 x_i^2 / 2 keeps x_i in place by itself, so that its conjugate is finite near 0."""
         xp, penalty = self.xp, self.penalty
@@ -143,9 +143,7 @@ class LinearModel(Problem):
                 held = held | condition
             return bool(xp.all(held))
 
-        if not hasattr(self, "_has_dual"):
-            self._has_dual: bool = everywhere(penalty.upper, math.inf) and everywhere(penalty.lower, -math.inf)
-        return self._has_dual
+        return everywhere(penalty.upper, math.inf) and everywhere(penalty.lower, -math.inf)
 
     @abstractmethod
     def _conjugate(self, derivative: Array, t: float) -> float:

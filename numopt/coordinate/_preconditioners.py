@@ -1,20 +1,20 @@
 """Approximate inverses of the Hessians of linear models: diagonals, one factor for each class, the whole factor."""
 
-import math
 from typing import Any
 
 import numpy as np
 
-from numopt._array import scalars
-from numopt._linalg import cho_factor, cho_solve
+from numopt._array import contiguous
+from numopt._linalg import cho_solve
 from numopt._typing import Array, Namespace
 from numopt.coordinate._hessians import MultinomialHessian
+from numopt.coordinate._shifted_solve import add_to_diagonal, shifted_factor
 
 __all__ = ["ClassBlocks", "Diagonal", "Factor", "WholeFactor"]
 
 # Shift of a matrix scaled to unit diagonal that is not positive definite to working precision, in units of its order
-# times eps, and what it grows by.
-_FIRST_SHIFT, _SHIFT_GROWTH = 4.0, 100.0
+# times eps, what it grows by, and how often.
+_FIRST_SHIFT, _SHIFT_GROWTH, _SHIFTS = 4.0, 100.0, 10
 
 
 class Factor:
@@ -34,20 +34,13 @@ class Factor:
         self._scale = xp.astype(self._scale, H.dtype)
         H = H * self._scale[:, None]
         H *= self._scale[None, :]
-        eye = xp.eye(H.shape[0], dtype=H.dtype, device=H.device)
-        empty = xp.astype(~positive, H.dtype)
-        H += eye * empty[:, None]
-        eps = float(xp.finfo(H.dtype).eps)
-        self.shift = 0.0
-        while True:
-            try:
-                self._factor = cho_factor(H + self.shift * eye if self.shift else H)
-            except np.linalg.LinAlgError:
-                self.shift = max(_FIRST_SHIFT * eps * max(H.shape[0], 1), self.shift * _SHIFT_GROWTH)
-                if not self.shift < math.inf or not math.isfinite(scalars(xp, xp.sum(H))[0]):
-                    raise
-            else:
-                break
+        H = contiguous(H)
+        add_to_diagonal(H, xp.astype(~positive, H.dtype), xp)
+        least = _FIRST_SHIFT * float(xp.finfo(H.dtype).eps) * max(H.shape[0], 1)
+        found = shifted_factor(H, (least * _SHIFT_GROWTH**power for power in range(_SHIFTS)), xp)
+        if found is None:
+            raise np.linalg.LinAlgError("The Hessian is not positive semidefinite, or not finite.")
+        self._factor, self.shift = found
 
     def solve(self, r: Array) -> Array:
         """Return the solution for a vector."""

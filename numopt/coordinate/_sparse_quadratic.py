@@ -112,8 +112,8 @@ class _Solve:
 
     def __init__(self, problem: Quadratic, x0: Array, report: Report) -> None:
         xp = problem.xp
-        self.problem, self.report, self.x = problem, report, x0
-        self.nit, self.npass = 0, 0.0
+        self.problem, self.report = problem, report
+        self.x, _, self.nit, self.npass = report.resume(x0)
         self.detail: str | None = None
         self.breakdown: Status | None = None
         self.frozen: Array | None = None
@@ -208,7 +208,8 @@ class _Solve:
             self.nit, self.npass = nit + engine.nit, npass + engine.nit
             met = engine.residual <= target
             limit = report.limit(self.nit, self.npass)
-            if not (met or report.looks or limit is not None or self.breakdown is not None):
+            watched = report.looks or report.watches
+            if not (met or watched or limit is not None or self.breakdown is not None):
                 continue
             self.x = start + engine.answer()
             status = self.look()

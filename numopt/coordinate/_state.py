@@ -9,6 +9,7 @@ from numopt._array import add_at, scalars
 from numopt._core.timer import Deadline
 from numopt._typing import Array
 from numopt.coordinate._inner import ColumnModel, Effort, GramModel
+from numopt.coordinate._line_search import backtrack
 from numopt.coordinate._linear_model import LinearModel
 from numopt.coordinate._pool import Pool
 from numopt.coordinate._problem import largest
@@ -19,9 +20,6 @@ __all__ = ["LinearState", "Look", "QuadraticState"]
 # Linearisations of a loss on one working set, and to which part of its violation each is solved.
 _LINEARISATIONS = 10
 _LINEAR_PART = 0.1
-# Line search along the step of a model: decrease asked for, and halvings.
-_SUFFICIENT = 1e-4
-_HALVINGS = 30
 _ROUNDING = 16.0
 # Columns are dropped once no more than this part of them can differ from zero.
 _COMPACT = 0.25
@@ -242,21 +240,24 @@ class LinearState:
         slope, linear, curved = scalars(xp, xp.sum(self._derivative * shift), xp.sum(l2 * old * d), xp.sum(l2 * d * d))
         decrease = slope + linear + 0.5 * curved + penalty.value(new) - outer
         noise = _ROUNDING * float(xp.finfo(problem.dtype).eps) * abs(self._loss)
-        length = 1.0
-        before = self._loss, self._derivative, self._curvature
-        for _ in range(_HALVINGS):
+        before = self._loss
+        terms: dict[float, tuple[Array, tuple[float, Array, Array]]] = {}
+
+        def trial(length: float) -> tuple[float, float]:
             margins = self._margins + length * shift
-            terms = problem.loss_terms(margins)
-            change = terms[0] - before[0] + length * linear + 0.5 * length * length * curved
-            change += penalty.value(old + length * d) - outer
-            if change <= _SUFFICIENT * length * decrease + (noise if length == 1 else 0.0):
-                self._move(working, length * d)
-                self._margins, self.intercept = margins, self.intercept + length * constant
-                self._loss, self._derivative, self._curvature = terms
-                self.moved = True
-                return True
-            length *= 0.5
-        return False
+            terms[length] = margins, problem.loss_terms(margins)
+            change = terms[length][1][0] - before + length * linear + 0.5 * length * length * curved
+            return change + penalty.value(old + length * d) - outer, length * decrease
+
+        found = backtrack(trial, 0.0, decrease, slack=noise)
+        if found is None:
+            return False
+        length = found[0]
+        self._move(working, length * d)
+        self._margins, (self._loss, self._derivative, self._curvature) = terms[length]
+        self.intercept = self.intercept + length * constant
+        self.moved = True
+        return True
 
     def _move(self, working: Array, d: Array) -> None:
         add_at(self.x, working, d)
@@ -286,7 +287,6 @@ class QuadraticState:
 
     intercept = 0.0
     columns = None
-    is_indefinite = False
 
     def __init__(self, problem: Quadratic, x: Array, deadline: Deadline) -> None:
         self.whole = self.problem = problem
@@ -294,6 +294,7 @@ class QuadraticState:
         self._xp = problem.xp
         self._kernels = kernels.bind(problem.xp)
         self.effort, self.linearisations, self.moved = Effort(), 0, True
+        self.is_indefinite = bool(problem.xp.any(problem.lipschitz < 0))
         self.refresh()
 
     def full_x(self) -> Array:

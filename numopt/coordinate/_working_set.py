@@ -102,7 +102,7 @@ class WorkingSetSolver:
             )  # fmt: skip
             if status is not None:
                 return status, passes, changed
-            if state.is_indefinite or self._is_concave(state):
+            if state.is_indefinite:
                 return Status.INDEFINITE, passes, changed
             measure = look.gap if state.problem.has_dual else look.kkt
             better = measure < _PROGRESS * best or look.fun < lowest - _DECREASE * abs(lowest)
@@ -121,12 +121,6 @@ class WorkingSetSolver:
                 look = state.look()
             working = self._choose(state, look, int(support.shape[0]))
             state.improve(working, look, _INNER * look.kkt, self._pool, self._newton)
-
-    @staticmethod
-    def _is_concave(state: LinearState | QuadraticState) -> bool:
-        """Tell whether a quadratic bends down along a coordinate."""
-        problem = state.problem
-        return isinstance(problem, Quadratic) and bool(problem.xp.any(problem.lipschitz < 0))
 
     def _held(self, state: LinearState | QuadraticState) -> Array:
         """Return the columns of the pool, ascending."""

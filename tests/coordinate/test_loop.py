@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from numopt import Status
@@ -61,6 +61,11 @@ def lattice(size: int, seed: int = 1) -> LabelPropagation:
     zero=st.booleans(),
     size=st.integers(1, 6),
 )
+# The last update moves nothing, and the sweep over all blocks that follows must not start.
+@example(
+    kind="quadratic", penalty="box", partition="average", choice=42, name="matrix", seed=5, shape=(12, 6), l2=0.0,
+    duplicate=False, zero=False, size=4,
+)  # fmt: skip
 def test_objective_never_rises(kind, penalty, partition, choice, name, seed, shape, l2, duplicate, zero, size):
     if penalty != "none" and name not in SEPARABLE:
         name = SEPARABLE[choice % len(SEPARABLE)]
@@ -649,3 +654,12 @@ def test_starts_elsewhere(xp):
     problem = draw("least squares", 0, xp=xp, l2=0.3)
     res = bcd(problem, make(xp, np.ones(8)), partition="order", block_size=4, selection="perm", update="matrix", rng=0)
     assert res.success
+
+
+def test_options_of_the_loop_are_not_ignored_by_auto() -> None:
+    problem = draw("least squares", l1=0.3)
+    with pytest.raises(ValueError, match="gsd_diag"):
+        bcd(problem, options={"gsd_diag": "nothing"})
+    # The general loop counts block updates; the method of 'auto' would need fewer.
+    assert bcd(problem, options={"norm": "l2"}, tol=1e-8).fun == pytest.approx(bcd(problem, tol=1e-8).fun)
+    assert bcd(problem, line_search=True, tol=1e-8).fun == pytest.approx(bcd(problem, tol=1e-8).fun)

@@ -284,3 +284,18 @@ def test_the_order_of_the_unknowns_does_not_matter():
 def test_the_same_call_gives_the_same_bits():
     Q, c = lattice(30, 30), normal(900)
     np.testing.assert_array_equal(bcd(Quadratic(Q, c)).x, bcd(Quadratic(Q, c)).x)
+
+
+@pytest.mark.parametrize("kind", ["dense", "lattice", "tree"])
+def test_a_checkpoint_goes_on_where_it_stopped(kind, tmp_path):
+    Q = {"dense": lambda: lattice(6, 6).toarray(), "lattice": lambda: lattice(30, 30), "tree": lambda: tree(300, 30)}[
+        kind
+    ]()
+    Q = Q + 0.01 * (np.eye(Q.shape[0]) if kind == "dense" else sp.eye_array(Q.shape[0]))
+    problem, path = Quadratic(Q, normal(Q.shape[0])), tmp_path / "solve.zip"
+    first = bcd(problem, tol=1e-10, maxiter=1 if kind == "dense" else 5, checkpoint=path)
+    assert path.exists()
+    second = bcd(problem, tol=1e-10, checkpoint=path)
+    assert second.success
+    assert second.nit >= first.nit
+    np.testing.assert_allclose(second.x, bcd(problem, tol=1e-12).x, atol=1e-7)
